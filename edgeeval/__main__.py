@@ -1,0 +1,5 @@
+"""Run edgeeval as `python -m edgeeval`."""
+
+from edgeeval.cli import main
+
+main()

@@ -1,0 +1,180 @@
+"""Say what a GGUF file really holds: a level's name is a label, its tensors are the truth."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeeval.errors import ModelFileError
+from edgeeval.recipe import UNQUANTIZED_TYPES
+from edgeeval.records import Artifact
+from edgeeval.store import Workspace, read_json, write_json
+
+_SUPERBLOCK = 256
+"""Row widths that K-, IQ- and TQ-types can be cut into are multiples of this."""
+_INSPECT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One tensor of a file."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    """As GGUF stores it: the row's width first."""
+    n_params: int
+    size_bytes: int
+    fell_back: bool
+
+
+@dataclass(frozen=True)
+class GgufInfo:
+    """What stands in a GGUF file."""
+
+    architecture: str
+    name: str
+    label: str
+    """`general.file_type` by the name users know, or "unknown"."""
+    n_ctx_train: int | None
+    n_vocab: int | None
+    has_chat_template: bool
+    tensors: tuple[TensorInfo, ...]
+
+    @property
+    def n_params(self) -> int:
+        """Parameters over all tensors."""
+        return sum(tensor.n_params for tensor in self.tensors)
+
+    @property
+    def bpw(self) -> float:
+        """Bits per weight over all tensors."""
+        return 8 * sum(tensor.size_bytes for tensor in self.tensors) / self.n_params
+
+    def shares(self, *, fallback_only: bool = False) -> dict[str, float]:
+        """Return tensor type -> share of all parameters, largest first."""
+        counts: Counter[str] = Counter()
+        for tensor in self.tensors:
+            if tensor.fell_back or not fallback_only:
+                counts[tensor.type] += tensor.n_params
+        return {kind: count / self.n_params for kind, count in counts.most_common()}
+
+    @property
+    def quantized_types(self) -> list[str]:
+        """Types that are not plain floats, largest share first: empty for an unquantized file."""
+        return [kind for kind in self.shares() if kind not in (*UNQUANTIZED_TYPES, "F64")]
+
+
+def _uses_superblocks(label: str) -> bool:
+    return "_K" in label or label.startswith("TQ") or (
+        label.startswith("IQ") and label != "IQ4_NL"
+    )
+
+
+def _fell_back(label: str, kind: str, shape: tuple[int, ...], block_size: int) -> bool:
+    """Tell whether llama.cpp's `tensor_type_fallback` (llama-quant.cpp) chose this type.
+
+    It does so exactly where a row cannot be cut into the wanted type's blocks. Tensors of one
+    dimension and F32 ones were never to be quantized.
+    """
+    return (
+        _uses_superblocks(label)
+        and len(shape) > 1
+        and kind != "F32"
+        and shape[0] % _SUPERBLOCK != 0
+        and block_size < _SUPERBLOCK
+    )
+
+
+def _field(reader: Any, key: str) -> Any:
+    field = reader.get_field(key)
+    return field.contents() if field is not None else None
+
+
+def read_gguf(path: Path) -> GgufInfo:
+    """Read a GGUF file's header and tensor table; the weights are not read.
+
+    Raises:
+        ModelFileError: it is missing, not GGUF, truncated, or has no tensors.
+    """
+    from gguf import GGML_QUANT_SIZES, GGUFReader, LlamaFileType
+
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file")
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if magic != b"GGUF":
+            raise ModelFileError(f"{path}: not a GGUF file (it begins with {magic!r})")
+        reader = GGUFReader(path)
+        label_number = _field(reader, "general.file_type")
+        architecture = str(_field(reader, "general.architecture") or "unknown")
+        label = "unknown"
+        if label_number is not None and label_number in set(LlamaFileType):
+            label = LlamaFileType(label_number).name.removeprefix("MOSTLY_").removeprefix("ALL_")
+        tensors = []
+        for tensor in reader.tensors:
+            kind, shape = tensor.tensor_type.name, tuple(int(n) for n in tensor.shape)
+            block_size = GGML_QUANT_SIZES[tensor.tensor_type][0]
+            fell_back = _fell_back(label, kind, shape, block_size)
+            tensors.append(
+                TensorInfo(
+                    tensor.name, kind, shape, int(tensor.n_elements), int(tensor.n_bytes), fell_back
+                )
+            )
+        n_vocab = reader.get_field("tokenizer.ggml.tokens")
+        info = GgufInfo(
+            architecture=architecture,
+            name=str(_field(reader, "general.name") or ""),
+            label=label,
+            n_ctx_train=_field(reader, f"{architecture}.context_length"),
+            n_vocab=len(n_vocab.data) if n_vocab is not None else None,
+            has_chat_template=_field(reader, "tokenizer.chat_template") is not None,
+            tensors=tuple(tensors),
+        )
+    except ModelFileError:
+        raise
+    except Exception as error:  # the gguf package raises whatever a broken file makes it meet
+        reason = str(error) or type(error).__name__
+        raise ModelFileError(
+            f"{path}: broken or truncated GGUF file ({reason.splitlines()[0]}); get it again"
+        ) from None
+    if not info.tensors:
+        raise ModelFileError(f"{path}: a GGUF file without tensors")
+    return info
+
+
+def describe(workspace: Workspace, path: Path, *, name: str, source: str) -> Artifact:
+    """Return a file's record; what was read is kept by the file's hash.
+
+    Raises:
+        ModelFileError: as `read_gguf`.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file")
+    sha256 = workspace.file_sha256(path)
+    cached = workspace.folder("inspected") / f"{sha256}-{_INSPECT_VERSION}.json"
+    if not cached.exists():
+        info = read_gguf(path)
+        fallback = info.shares(fallback_only=True)
+        write_json(
+            cached,
+            {
+                "size_bytes": path.stat().st_size,
+                "architecture": info.architecture,
+                "label": info.label,
+                "n_params": info.n_params,
+                "bpw": round(info.bpw, 4),
+                "type_shares": {kind: round(share, 6) for kind, share in info.shares().items()},
+                "fallback_share": round(sum(fallback.values()), 6),
+                "fallback_types": {kind: round(share, 6) for kind, share in fallback.items()},
+            },
+        )
+    return Artifact(
+        name=name, path=str(path), sha256=sha256, source=source, **read_json(cached)
+    )
+
+
+def quantized_types(artifact: Artifact) -> list[str]:
+    """Return an artifact's types that are not plain floats, largest share first."""
+    return [kind for kind in artifact.type_shares if kind not in (*UNQUANTIZED_TYPES, "F64")]

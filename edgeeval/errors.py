@@ -1,0 +1,84 @@
+"""Say what went wrong in one line, with the exit code that the command line returns for it.
+
+    EdgeevalError                exit 1   something failed while it ran
+    ├── WorkspaceBusy            exit 1   another process works in this workspace
+    ├── WorkerFailed             exit 1   a native call failed or its process died
+    ├── ReferenceFailed          exit 1   the reference could not be measured
+    └── InputError               exit 2   what the person gave cannot be used
+        ├── RecipeError                   a recipe, policy or suite file
+        ├── PromptSetError                a prompt set
+        ├── ModelFileError                a GGUF file
+        └── NotFetched                    something only the network has
+
+A caller writes:
+
+    try:
+        results = edgeeval.evaluate(plan)
+    except edgeeval.InputError as error:
+        ...     # tell the person; nothing was run
+    except edgeeval.EdgeevalError as error:
+        ...     # what was measured so far is in the workspace; run again to go on
+"""
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+EXIT_GATE_FAILED = 3
+EXIT_INCOMPLETE = 4
+EXIT_INTERRUPTED = 130
+
+
+class EdgeevalError(Exception):
+    """Base of every error that edgeeval raises on purpose."""
+
+    exit_code = EXIT_ERROR
+
+
+class WorkspaceBusy(EdgeevalError):
+    """Another process holds the workspace's lock."""
+
+
+class WorkerFailed(EdgeevalError):
+    """A worker process reported an error or died."""
+
+
+class ReferenceFailed(EdgeevalError):
+    """The reference could not be measured, so no level can be compared."""
+
+
+class InputError(EdgeevalError):
+    """The person's input cannot be used; nothing was run."""
+
+    exit_code = EXIT_USAGE
+
+
+class RecipeError(InputError):
+    """A recipe, policy or suite file is wrong."""
+
+
+class PromptSetError(InputError):
+    """A prompt set is wrong."""
+
+
+class ModelFileError(InputError):
+    """A model file is not a GGUF file that the engine can read."""
+
+
+class NotFetched(InputError):
+    """Something is missing that only `edgeeval fetch` may get."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Name the nearest valid word, so that a typing slip costs one look.
+
+    Returns:
+        " (did you mean 'x'?)" or, when nothing is near, " (known: a, b, c)".
+    """
+    words = sorted(known)
+    by_folded = {candidate.casefold(): candidate for candidate in words}
+    near = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    if near:
+        return f" (did you mean {by_folded[near[0]]!r}?)"
+    return f" (known: {', '.join(words)})"

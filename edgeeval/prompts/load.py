@@ -1,0 +1,238 @@
+"""Read one prompt set: JSONL, the header first, then one item a line.
+
+Every rule that an item must keep is in its schema below, and a broken line is named with file and
+line: an item that is skipped in silence would leave a mean over fewer items than the report says.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edgeeval.errors import PromptSetError, did_you_mean
+from edgeeval.resources import data_dir
+from edgeeval.store import digest
+
+SCHEMA = "edgeeval/prompt-set@1"
+WHOLE_FILE = -1
+"""A suite size that takes every item."""
+
+_Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s/#]+$")]
+_Text = Annotated[str, Field(min_length=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Header(_Strict):
+    """First line of a prompt set."""
+
+    schema_: Literal["edgeeval/prompt-set@1"] = Field(alias="schema")
+    id: _Id
+    version: int = Field(ge=1)
+    kind: Literal["text", "choice", "open"]
+    """What the items are, and with it the primitive that runs them."""
+    pool: _Id
+    """Only sets of one pool are averaged together."""
+    licence: _Text
+    authors: _Text
+    format: Literal["plain", "chat", "auto"]
+    """Whether items are put into the reference's chat template; auto: where it has one."""
+    suites: dict[str, int]
+    """Items (text: windows) that each suite takes, from the front of the stratified order."""
+    source: _Text
+    limits: _Text
+    """What the set cannot show."""
+
+
+class _Item(_Strict):
+    id: _Id
+    template_id: _Id
+    """Items of one template are not independent: intervals treat them as one cluster."""
+    groups: dict[str, str]
+
+
+class Message(_Strict):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: _Text
+
+
+class TextItem(_Item):
+    """A passage for perplexity and divergence: running text or a conversation."""
+
+    text: _Text | None = None
+    messages: tuple[Message, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "TextItem":
+        if (self.text is None) == (not self.messages):
+            raise ValueError("give either text or messages")
+        return self
+
+
+class ChoiceItem(_Item):
+    """A question with options, one of them right."""
+
+    question: _Text
+    options: tuple[_Text, ...] = Field(min_length=2, max_length=16)
+    answer: int = Field(ge=0)
+    """Index of the right option, from 0."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> "ChoiceItem":
+        if self.answer >= len(self.options):
+            raise ValueError(f"answer {self.answer} names none of {len(self.options)} options")
+        if len(set(self.options)) < len(self.options):
+            raise ValueError("two options are the same")
+        return self
+
+
+class OpenItem(_Item):
+    """A text to be continued."""
+
+    prompt: _Text
+
+
+Item = TextItem | ChoiceItem | OpenItem
+_ITEMS: dict[str, type[TextItem] | type[ChoiceItem] | type[OpenItem]] = {
+    "text": TextItem,
+    "choice": ChoiceItem,
+    "open": OpenItem,
+}
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """A header and its items, in file order."""
+
+    header: Header
+    items: tuple[Item, ...]
+
+    @property
+    def id(self) -> str:
+        """The set's id."""
+        return self.header.id
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of header and items: part of every run's id. Suite sizes are not part of it."""
+        header = self.header.model_dump(by_alias=True, exclude={"suites"})
+        return digest([header, [item.model_dump() for item in self.items]])
+
+    def stratified(self) -> list[Item]:
+        """Return the items in turns over their groups, so that any first n of them is balanced."""
+        strata: dict[str, list[Item]] = defaultdict(list)
+        for item in self.items:
+            strata[digest(item.groups)].append(item)
+        queues = list(strata.values())
+        longest = max(map(len, queues))
+        return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def _parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        raise PromptSetError(f"{path}:{number}: not JSON ({reason}); mend the line") from None
+    if not isinstance(value, dict):
+        raise PromptSetError(f"{path}:{number}: not a JSON object; mend the line")
+    return value
+
+
+def _parse_header(path: Path, value: dict[str, Any]) -> Header:
+    try:
+        return Header.model_validate(value)
+    except ValidationError as error:
+        hint = ""
+        first = error.errors()[0]
+        if first["type"] == "extra_forbidden":
+            known = [field.alias or name for name, field in Header.model_fields.items()]
+            hint = did_you_mean(str(first["loc"][0]), known)
+        raise PromptSetError(f"{path}:1: header: {_explain(error)}{hint}") from None
+
+
+def load_set(path: Path) -> PromptSet:
+    """Read a prompt set from a JSONL file.
+
+    Raises:
+        PromptSetError: the file is unreadable, a line is broken, ids repeat, or no item is left;
+            the message names file and line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise PromptSetError(f"{path}: cannot be read: {reason}") from None
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not numbered:
+        raise PromptSetError(f"{path}: empty; line 1 must be the header ({SCHEMA})")
+    header = _parse_header(path, _parse_line(path, *numbered[0]))
+    seen: dict[str, int] = {}
+    items: list[Item] = []
+    for number, line in numbered[1:]:
+        value = _parse_line(path, number, line)
+        try:
+            item = _ITEMS[header.kind].model_validate(value)
+        except ValidationError as error:
+            raise PromptSetError(f"{path}:{number}: {_explain(error)}") from None
+        if item.id in seen:
+            raise PromptSetError(
+                f"{path}:{number}: id {item.id!r} was used on line {seen[item.id]}; ids are unique"
+            )
+        seen[item.id] = number
+        items.append(item)
+    if not items:
+        raise PromptSetError(f"{path}: no items after the header")
+    return PromptSet(header, tuple(items))
+
+
+def text_file_set(path: Path, n_windows: int | None) -> PromptSet:
+    """Make a prompt set of a plain text file, laid out as llama-perplexity lays it out.
+
+    That tool strips one trailing newline and nothing else.
+
+    Raises:
+        PromptSetError: the file cannot be read or is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n")
+    except OSError as error:
+        raise PromptSetError(f"{path}: cannot be read: {error.strerror}") from None
+    if not text:
+        raise PromptSetError(f"{path}: empty; give a text to measure perplexity on")
+    set_id = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.name)
+    header = Header(
+        schema=SCHEMA,
+        id=set_id,
+        version=1,
+        kind="text",
+        pool=set_id,
+        licence="unknown",
+        authors="unknown",
+        format="plain",
+        suites=dict.fromkeys(("quick", "standard", "full"), n_windows or WHOLE_FILE),
+        source=f"the file {path.name}",
+        limits="a text given by the person who ran this",
+    )
+    return PromptSet(header, (TextItem(id=set_id, template_id=set_id, groups={}, text=text),))
+
+
+def find_sets() -> Sequence[Path]:
+    """Return the files of the project's own prompt sets, sorted by name."""
+    return sorted(data_dir("prompts").glob("*.jsonl"))

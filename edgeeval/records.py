@@ -1,0 +1,216 @@
+"""The records that stages exchange: frozen, plain, with one meaning each.
+
+A results document (`Results`, schema `edgeeval/results@1`) is what an evaluation is for: every
+report, verdict and exit code is made from it alone.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+RESULTS_SCHEMA = "edgeeval/results@1"
+
+Direction = Literal["higher", "lower", "zero", "max", "min"]
+"""higher, lower: better, compared with the reference; zero: equal to it; max, min: a bound on the
+level's own value, where the reference has none."""
+
+Verdict = Literal["pass", "fail", "inconclusive", "not measured"]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A GGUF file and what is known of it."""
+
+    name: str
+    """The level's name in every table."""
+    path: str
+    sha256: str
+    size_bytes: int
+    architecture: str
+    label: str
+    """What the file says it is (`general.file_type`), such as Q4_K_M."""
+    n_params: int
+    bpw: float
+    """Bits per weight over all tensors, effective."""
+    type_shares: dict[str, float]
+    """Tensor type -> share of the parameters, largest first."""
+    fallback_share: float
+    """Share of the parameters that the quantizer stored in another type than the label's, because
+    their rows cannot be cut into the label's blocks."""
+    fallback_types: dict[str, float]
+    """What they fell back to: tensor type -> share of the parameters."""
+    source: str
+    """Where it came from: "dequantized from Q4_1", "quantized from BF16", "given"."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval (95 %, two-sided)."""
+
+    value: float | None
+    """None where it is undefined; `reason` says why."""
+    lower: float | None
+    upper: float | None
+    n: int
+    """Items (for lm.*: scored tokens; for cost.*: repetitions)."""
+    method: str
+    """How the interval was made, one method a metric, fixed in advance."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Level minus reference, paired by item."""
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+    n: int
+    method: str
+    reason: str = ""
+    p_pass: float | None = None
+    """p of "worse than the margin": small is evidence for pass. None without a requirement."""
+    p_fail: float | None = None
+    """p of "within the margin": small is evidence for fail."""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a metric must keep for its level to pass."""
+
+    metric: str
+    """Metric id or key."""
+    kind: Literal["margin", "max", "min"]
+    limit: float
+    source: str
+    """Who set it: "policy balanced", "suite quick (policy lenient)", "recipe"."""
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """One metric of one level."""
+
+    key: str
+    """`id[/set][@judge[:label]]`."""
+    title: str
+    """A short name that a reader understands."""
+    unit: str
+    """"share", "nats/token", "tokens/s", "bytes", "ratio", ..."""
+    direction: Direction
+    estimate: Estimate
+    delta: Delta | None = None
+    """None for metrics that compare by themselves (KLD, flips) or need no reference (size)."""
+    by_group: dict[str, Estimate] = field(default_factory=dict)
+    """"subject=biology" -> the level's own value there. Exploratory."""
+    delta_by_group: dict[str, Delta] = field(default_factory=dict)
+    by_set: dict[str, Estimate] = field(default_factory=dict)
+    requirement: Requirement | None = None
+    verdict: Verdict | None = None
+    """None where nothing is required."""
+    reason: str = ""
+    """Why the verdict is what it is."""
+    floor: float | None = None
+    """What the reference itself changes by under a second batch plan."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LevelResult:
+    """One level: its file, its metrics, its verdict."""
+
+    name: str
+    status: Literal["measured", "lost"]
+    """lost: it could not be built or measured; `reason` says why."""
+    artifact: Artifact | None
+    metrics: dict[str, MetricResult] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    """pass: every requirement passed; fail: one failed; None: nothing was required or it is lost."""
+    reason: str = ""
+    is_pareto: bool = False
+    """No measured level is both smaller and closer to the reference (mean KLD)."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The level to ship, and what the answer does not cover."""
+
+    level: str | None
+    reason: str
+    not_required: tuple[str, ...] = ()
+    """Dimensions that were measured and had no say."""
+    not_measured: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PromptSetInfo:
+    """A prompt set as it was used."""
+
+    id: str
+    kind: str
+    version: int
+    sha256: str
+    licence: str
+    authors: str
+    n_items: int
+    """Items (text: windows) that entered."""
+    n_tokens: int
+    """Tokens planned: prefilled, without generated ones."""
+    limits: str
+
+
+@dataclass(frozen=True)
+class JudgeInfo:
+    """A judge whose scores are in the results."""
+
+    id: str
+    name: str
+    description: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What computed the numbers."""
+
+    edgeeval: str
+    engine: str
+    engine_features: str
+    engine_libraries_sha256: str
+    device: str
+    n_threads: int
+    platform: str
+    python: str
+    cpu: str
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time went. The only part of the results that differs between equal evaluations
+    (beside cost.*)."""
+
+    created_at: str
+    """UTC, ISO 8601."""
+    elapsed_s: float
+    """Wall time of the computing calls of this evaluation, resumed parts included."""
+    native_s: float
+    """Of it, seconds inside llama.cpp."""
+    native_share: float | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A whole evaluation."""
+
+    name: str
+    suite: str
+    policy: str
+    seed: int
+    reference: LevelResult
+    levels: tuple[LevelResult, ...]
+    recommendation: Recommendation
+    watermarks: tuple[str, ...]
+    """What every reader must know first: --limit, a reference that was itself quantized, ..."""
+    environment: Environment
+    judges: tuple[JudgeInfo, ...]
+    prompt_sets: tuple[PromptSetInfo, ...]
+    timings: Timings
+    schema: str = RESULTS_SCHEMA

@@ -1,0 +1,291 @@
+"""Cut a prompt set into blocks of token ids, once, with the reference's tokenizer and template.
+
+Every artifact decodes the same ids in the same blocks, so that the reference and each level meet the
+same batch mates, and a resumed run computes what an uninterrupted one would have. Runs in a worker
+process: vocabulary and chat template are untrusted, and native code reads them.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeeval.errors import PromptSetError
+from edgeeval.prompts.load import WHOLE_FILE, ChoiceItem, OpenItem, PromptSet, TextItem, load_set
+from edgeeval.prompts.load import text_file_set
+from edgeeval.run.template import ChatTemplate, Segment, encode
+from edgeeval.run.worker import Emit
+from edgeeval.store import write_json
+
+PLANNER_VERSION = 1
+"""Raise it when the same inputs give other blocks: every run id changes with it."""
+
+BLOCK_TOKENS = 2048
+"""Tokens that a block decodes in one batch at most."""
+BLOCK_SEQUENCES = 32
+"""Sequences decoded together: 345-400 tokens/s against 101-148 one at a time (2 cores, 135M)."""
+BLOCK_ITEMS = 8
+"""Multiple-choice items a block; a second plan takes another number to show the numerical floor."""
+SECOND_PLAN_ITEMS = 5
+_CELLS_STEP = 256
+_MAX_CONTEXT = 4096
+TEMPERATURE = 1.0
+TOP_P = 0.9
+
+
+def _common_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """Length of the longest common token prefix that leaves each sequence a token to score."""
+    shortest = min(map(len, sequences))
+    shared = 0
+    while shared < shortest and len({tuple(s[shared : shared + 1]) for s in sequences}) == 1:
+        shared += 1
+    return min(shared, shortest - 1)
+
+
+def _context(n_cells: int, n_batch: int, n_seq_max: int, kv_unified: bool) -> dict[str, Any]:
+    cells = max(1, math.ceil(n_cells / _CELLS_STEP)) * _CELLS_STEP
+    return {
+        "n_ctx": cells,
+        "n_batch": n_batch,
+        "n_seq_max": n_seq_max,
+        "kv_unified": kv_unified,
+    }
+
+
+def _pack(items: Iterable[dict[str, Any]], max_items: int) -> list[list[dict[str, Any]]]:
+    """Fill blocks in order, up to a number of items, tokens and sequences."""
+    blocks: list[list[dict[str, Any]]] = []
+    tokens = sequences = 0
+    for item in items:
+        fits = (
+            blocks
+            and len(blocks[-1]) < max_items
+            and tokens + item["n_cells"] <= BLOCK_TOKENS
+            and sequences + item["n_sequences"] <= BLOCK_SEQUENCES
+        )
+        if not fits:
+            blocks.append([])
+            tokens = sequences = 0
+        blocks[-1].append(item)
+        tokens += item["n_cells"]
+        sequences += item["n_sequences"]
+    return blocks
+
+
+def _packed_context(blocks: list[list[dict[str, Any]]], *, shared: bool) -> dict[str, Any]:
+    cells = max(sum(item["n_cells"] for item in block) for block in blocks)
+    sequences = max(sum(item["n_sequences"] for item in block) for block in blocks)
+    longest = max(item["n_longest"] for item in itertools.chain.from_iterable(blocks))
+    if not shared:  # every sequence has cells of its own, all of one length
+        cells = sequences * math.ceil(longest / _CELLS_STEP) * _CELLS_STEP
+    return _context(cells, max(BLOCK_TOKENS, cells), sequences, shared)
+
+
+class _Planner:
+    """What every kind of item needs: the tokenizer, the template, the limits."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        from edgeeval._llama import Model  # here: only a worker may load native code
+
+        self.model = Model(Path(job["model"]), vocab_only=True)
+        self.vocabulary = self.model.vocabulary
+        self.special = self.vocabulary.special_tokens()
+        self.suite: dict[str, Any] = job["suite"]
+        self.second: bool = job["second"]
+        self.size: int = job["size"]
+        self.shared = not job["recurrent"]
+        self.max_context = min(self.model.n_ctx_train or _MAX_CONTEXT, _MAX_CONTEXT)
+        source = self.model.chat_template
+        self.template = ChatTemplate(source, self.vocabulary, job["model"]) if source else None
+        self.excluded: list[dict[str, str]] = []
+
+    def uses_chat(self, wanted: str) -> bool:
+        return wanted != "plain" and self.template is not None
+
+    def prompt_segments(self, prompt: str, wanted: str) -> list[Segment]:
+        if self.template is not None and self.uses_chat(wanted):
+            return self.template.render([("user", prompt)], generation_prompt=True)
+        return [Segment(prompt, trusted=False)]
+
+    def encode(self, segments: list[Segment]) -> list[int]:
+        return encode(self.vocabulary, self.special, segments)
+
+    def exclude(self, item_id: str, n_tokens: int) -> None:
+        self.excluded.append(
+            {"item": item_id, "reason": f"{n_tokens} tokens; the context holds {self.max_context}"}
+        )
+
+    # -- windows ---------------------------------------------------------------------------------
+
+    def windows(self, prompt_set: PromptSet) -> tuple[list[list[dict[str, Any]]], dict[str, Any]]:
+        n_ctx = self.suite["n_ctx"]
+        tokens = self._running_text(prompt_set)
+        available = len(tokens) // n_ctx
+        if available == 0:
+            raise PromptSetError(
+                f"{prompt_set.id}: {len(tokens)} tokens are less than one window of {n_ctx}; "
+                "give a longer text or a smaller --n-ctx"
+            )
+        count = available if self.size == WHOLE_FILE else min(self.size, available)
+        groups = {name: value for name, value in prompt_set.items[0].groups.items()
+                  if all(item.groups.get(name) == value for item in prompt_set.items)}
+        items = [self._window(prompt_set.id, index, tokens, groups) for index in range(count)]
+        together = max(1, BLOCK_TOKENS // n_ctx)
+        blocks = [items[start : start + together] for start in range(0, count, together)]
+        sequences = max(map(len, blocks))
+        context = _context(sequences * n_ctx, max(BLOCK_TOKENS, n_ctx), sequences, False)
+        # Streams of equal length: the context is split evenly between the sequences.
+        return blocks, context | {"n_ctx": sequences * n_ctx}
+
+    def _running_text(self, prompt_set: PromptSet) -> list[int]:
+        texts = [item for item in prompt_set.items if isinstance(item, TextItem)]
+        if prompt_set.header.format == "plain" or not self.uses_chat(prompt_set.header.format):
+            joined = "\n\n".join(
+                item.text
+                if item.text is not None
+                else "\n".join(f"{turn.role}: {turn.content}" for turn in item.messages)
+                for item in texts
+            )
+            return self.vocabulary.tokenize(joined, add_special=True, parse_special=False)
+        assert self.template is not None  # uses_chat() said so
+        tokens: list[int] = []
+        for item in texts:
+            turns = [(turn.role, turn.content) for turn in item.messages]
+            tokens += self.encode(
+                self.template.render(turns or [("user", item.text or "")], generation_prompt=False)
+            )
+        return tokens
+
+    def _window(
+        self, set_id: str, index: int, tokens: list[int], groups: dict[str, str]
+    ) -> dict[str, Any]:
+        n_ctx = self.suite["n_ctx"]
+        window = tokens[index * n_ctx : (index + 1) * n_ctx]
+        first = n_ctx // 2
+        scored = window[first + 1 :]
+        if self.vocabulary.add_bos:
+            window[0] = self.vocabulary.bos
+        return {
+            "id": f"{set_id}/w{index}",
+            "template_id": f"{set_id}/w{index}",
+            "groups": groups,
+            "tokens": window,
+            "first": first,
+            "n_bytes": sum(len(self.vocabulary.piece(token)) for token in scored),
+        }
+
+    # -- options ---------------------------------------------------------------------------------
+
+    def options(self, prompt_set: PromptSet) -> tuple[list[list[dict[str, Any]]], dict[str, Any]]:
+        items = []
+        for item in self._chosen(prompt_set):
+            assert isinstance(item, ChoiceItem)  # the set's kind says so
+            prompt = self.prompt_segments(
+                f"Question: {item.question}\nAnswer:", prompt_set.header.format
+            )
+            joint = [
+                self.encode([*prompt, Segment(f" {option}", trusted=False)])
+                for option in item.options
+            ]
+            longest = max(map(len, joint))
+            if longest > self.max_context:
+                self.exclude(item.id, longest)
+                continue
+            prefix = max(1, _common_prefix(joint))
+            rest = [tokens[prefix:] for tokens in joint]
+            items.append(
+                {
+                    "id": item.id,
+                    "template_id": item.template_id,
+                    "groups": item.groups,
+                    "answer": item.answer,
+                    "prefix": joint[0][:prefix],
+                    "options": rest,
+                    "n_bytes": [
+                        sum(len(self.vocabulary.piece(token)) for token in tokens)
+                        for tokens in rest
+                    ],
+                    "n_cells": prefix + sum(map(len, rest)),
+                    "n_sequences": len(joint),
+                    "n_longest": longest,
+                }
+            )
+        self._require_items(prompt_set, items)
+        blocks = _pack(items, SECOND_PLAN_ITEMS if self.second else BLOCK_ITEMS)
+        return blocks, _packed_context(blocks, shared=self.shared)
+
+    # -- generate --------------------------------------------------------------------------------
+
+    def generate(self, prompt_set: PromptSet) -> tuple[list[list[dict[str, Any]]], dict[str, Any]]:
+        n_sequences = 1 + self.suite["samples"]
+        items = []
+        for item in self._chosen(prompt_set):
+            assert isinstance(item, OpenItem)  # the set's kind says so
+            tokens = self.encode(self.prompt_segments(item.prompt, prompt_set.header.format))
+            longest = len(tokens) + self.suite["max_tokens"]
+            if longest > self.max_context:
+                self.exclude(item.id, longest)
+                continue
+            items.append(
+                {
+                    "id": item.id,
+                    "template_id": item.template_id,
+                    "groups": item.groups,
+                    "prompt": tokens,
+                    "n_cells": len(tokens) + n_sequences * self.suite["max_tokens"],
+                    "n_sequences": n_sequences,
+                    "n_longest": longest,
+                }
+            )
+        self._require_items(prompt_set, items)
+        together = max(1, BLOCK_SEQUENCES // n_sequences)
+        blocks = _pack(items, max(1, together // 2) if self.second else together)
+        return blocks, _packed_context(blocks, shared=self.shared)
+
+    def _chosen(self, prompt_set: PromptSet) -> list[TextItem | ChoiceItem | OpenItem]:
+        ordered = prompt_set.stratified()
+        return ordered if self.size == WHOLE_FILE else ordered[: self.size]
+
+    def _require_items(self, prompt_set: PromptSet, items: list[dict[str, Any]]) -> None:
+        if not items:
+            raise PromptSetError(f"{prompt_set.id}: no item fits the model's context")
+
+
+_PRIMITIVES = {
+    "text": ("windows", _Planner.windows),
+    "choice": ("options", _Planner.options),
+    "open": ("generate", _Planner.generate),
+}
+
+
+def work(job: dict[str, Any], emit: Emit) -> None:
+    """Plan one prompt set and write the plan file that the job names."""
+    planner = _Planner(job)
+    path = Path(job["set"])
+    prompt_set = text_file_set(path, None) if job["plain_text"] else load_set(path)
+    primitive, make = _PRIMITIVES[prompt_set.header.kind]
+    blocks, context = make(planner, prompt_set)
+    plan = {
+        "schema": "edgeeval/plan@1",
+        "planner_version": PLANNER_VERSION,
+        "set_id": prompt_set.id,
+        "set_sha256": prompt_set.sha256,
+        "kind": prompt_set.header.kind,
+        "pool": prompt_set.header.pool,
+        "primitive": primitive,
+        "chat": planner.uses_chat(prompt_set.header.format),
+        "vocabulary_sha256": planner.vocabulary.digest(),
+        "context": context,
+        "shared_prefixes": planner.shared,
+        "generation": {
+            "samples": planner.suite["samples"],
+            "max_tokens": planner.suite["max_tokens"],
+            "temperature": TEMPERATURE,
+            "top_p": TOP_P,
+        },
+        "blocks": [{"id": str(index), "items": items} for index, items in enumerate(blocks)],
+        "excluded": planner.excluded,
+    }
+    write_json(Path(job["out"]), plan)
+    emit({"event": "plan", "n_blocks": len(blocks)})

@@ -1,0 +1,71 @@
+"""Read the finished runs of one artifact back from the journals."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeeval.errors import EdgeevalError
+from edgeeval.records import Artifact
+from edgeeval.store import Journal
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SetRun:
+    """One artifact on one prompt set: the plan, and what came out of it."""
+
+    set_id: str
+    kind: str
+    pool: str
+    generation: Mapping[str, Any]
+    items: Mapping[str, Mapping[str, Any]]
+    """Item id -> its plan and its result together, in plan order."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything that was measured of one artifact."""
+
+    artifact: Artifact
+    sets: tuple[SetRun, ...]
+    cost: Mapping[str, Any] | None
+    """Repetitions of the cost pass; None where it was not asked for."""
+
+    def of_kind(self, *kinds: str) -> Iterator[SetRun]:
+        """Yield the runs on prompt sets of these kinds."""
+        return (run for run in self.sets if run.kind in kinds)
+
+
+def _rows(folder: Path, name: str, axis: int) -> list[Floats]:
+    array = np.load(folder / "arrays" / name, allow_pickle=False)
+    return list(np.moveaxis(array, axis, 0))
+
+
+def read_run(plan: Mapping[str, Any], run_dir: Path, divergence_dir: Path | None) -> SetRun:
+    """Join a plan with its journal and its divergence's.
+
+    Raises:
+        EdgeevalError: a planned item has no result: means over fewer items than planned would lie.
+    """
+    results: dict[str, dict[str, Any]] = {}
+    for line in Journal(run_dir / "journal.jsonl").read():
+        rows = _rows(run_dir, line["nll"], 0) if "nll" in line else None
+        for index, item in enumerate(line["items"]):
+            results[item["id"]] = dict(item) | ({"nll": rows[index]} if rows is not None else {})
+    if divergence_dir is not None:
+        for line in Journal(divergence_dir / "journal.jsonl").read():
+            rows = _rows(divergence_dir, line["divergence"], 1)
+            for index, item in enumerate(line["items"]):
+                results[item["id"]]["divergence"] = rows[index]
+    items = {}
+    for block in plan["blocks"]:
+        for item in block["items"]:
+            if item["id"] not in results:
+                raise EdgeevalError(f"{run_dir}: item {item['id']} has no result; run again")
+            items[item["id"]] = {**item, **results[item["id"]]}
+    return SetRun(plan["set_id"], plan["kind"], plan["pool"], plan["generation"], items)

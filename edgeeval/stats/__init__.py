@@ -1,0 +1,71 @@
+"""Turn per-item differences into intervals, p-values and sample sizes.
+
+Everything here is a pure function of numbers: no records, no files, no settings.
+
+    intervals.py   one interval method per kind of data
+    resampling.py  what has no formula: BCa cluster bootstrap, permuted labels
+    decisions.py   from an interval method to p-values, corrected over levels
+    planning.py    what a sample can show before it is run, and what would decide
+
+scipy is imported inside the functions, because `edgeeval --help` has to answer at once.
+"""
+
+from edgeeval.stats.decisions import (
+    Direction,
+    IntervalAt,
+    TwoTests,
+    holm,
+    mcnemar_exact,
+    smallest_alpha,
+    tost_p,
+)
+from edgeeval.stats.intervals import (
+    Interval,
+    bounded_mean,
+    clopper_pearson,
+    cluster_mean,
+    exp_interval,
+    order_statistic,
+    paired_shares,
+    wilson,
+)
+from edgeeval.stats.planning import (
+    delta80_paired_shares,
+    required_n_paired_shares,
+    required_n_scaled,
+    zero_change_upper,
+)
+from edgeeval.stats.resampling import (
+    BootstrapDistribution,
+    PermutationGap,
+    bca_bootstrap,
+    bootstrap_distribution,
+    permutation_gap,
+)
+
+__all__ = [
+    "BootstrapDistribution",
+    "Direction",
+    "Interval",
+    "IntervalAt",
+    "PermutationGap",
+    "TwoTests",
+    "bca_bootstrap",
+    "bootstrap_distribution",
+    "bounded_mean",
+    "clopper_pearson",
+    "cluster_mean",
+    "delta80_paired_shares",
+    "exp_interval",
+    "holm",
+    "mcnemar_exact",
+    "order_statistic",
+    "paired_shares",
+    "permutation_gap",
+    "required_n_paired_shares",
+    "required_n_scaled",
+    "smallest_alpha",
+    "tost_p",
+    "wilson",
+    "zero_change_upper",
+]

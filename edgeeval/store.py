@@ -1,0 +1,152 @@
+"""Keep the workspace on disk: what is finished stays finished, whatever kills the process.
+
+    downloads/   what `fetch` brought: packages, one folder each
+    artifacts/   GGUF files built here, addressed by the inputs of their making
+    plans/       token plans, addressed by what they were made from
+    runs/        one folder a run: journal.jsonl, arrays/*.npy, run.json (written last)
+    divergence/  one folder a pair of runs: reference and level
+    logprobs/    the reference's log-probabilities; deleted when the evaluation is done
+    judged/      one journal a judge: text hash -> scores
+    results/     one folder an evaluation: results.json and the reports
+    log/         what native code printed
+
+Only the parent process writes here, except for whole files (arrays, artifacts, plans) that a worker
+writes under a temporary name and renames.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgeeval.errors import WorkspaceBusy
+
+_CHUNK_BYTES = 1 << 22
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of a JSON value in canonical form (sorted keys, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """Return the sha256 of a text; lone surrogates cannot make it fail."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: temporary name, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document atomically; NaN is a bug and is refused."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text.encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON document that edgeeval wrote."""
+    return json.loads(path.read_bytes())
+
+
+class Journal:
+    """An append-only JSONL file; one fsynced line a finished block.
+
+    A process killed while it writes leaves a torn last line. Reading drops it, and the first append
+    cuts it off, so that a line is either whole or absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def _whole_bytes(self) -> bytes:
+        data = self.path.read_bytes() if self.path.exists() else b""
+        return data[: data.rfind(b"\n") + 1]
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the finished lines in order."""
+        return [json.loads(line) for line in self._whole_bytes().splitlines()]
+
+    def append(self, *lines: dict[str, Any]) -> None:
+        """Add lines and wait until they are on disk."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        whole_bytes = len(self._whole_bytes())
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+        with self.path.open("r+b" if self.path.exists() else "wb") as file:
+            file.truncate(whole_bytes)
+            file.seek(whole_bytes)
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class Workspace:
+    """The folder that holds everything an evaluation makes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, *parts: str) -> Path:
+        """Return a subfolder, made if it was missing."""
+        path = self.root.joinpath(*parts)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the workspace for one process at a time; the kernel frees it when we die.
+
+        Raises:
+            WorkspaceBusy: another process holds it.
+        """
+        lock = self.folder() / "lock"
+        with lock.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise WorkspaceBusy(
+                    f"{self.root}: process {holder} is working in this workspace; wait for it, "
+                    "or give another one with --workspace"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def file_sha256(self, path: Path) -> str:
+        """Return a file's sha256, remembered by path, size and modification time."""
+        stat = path.stat()
+        key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+        known = Journal(self.folder() / "hashes.jsonl")
+        for line in reversed(known.read()):
+            if line["key"] == key:
+                return str(line["sha256"])
+        value = sha256_of(path)
+        known.append({"key": key, "sha256": value})
+        return value
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's sha256, read in pieces: model files are larger than memory."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+    return hasher.hexdigest()
