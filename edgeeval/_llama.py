@@ -179,8 +179,17 @@ class Vocabulary:
 class Model:
     """A loaded GGUF file."""
 
-    def __init__(self, path: Path, *, device: str = "cpu", vocab_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, device: str = "cpu", vocab_only: bool = False, use_extra_bufts: bool = True
+    ) -> None:
         """Load a model.
+
+        Args:
+            path: GGUF file.
+            device: "cpu" or "metal".
+            vocab_only: the tokenizer without the weights.
+            use_extra_bufts: let llama.cpp keep weights in the layouts of its fast kernels (AMX,
+                repacking), as it does by default.
 
         Raises:
             ModelFileError: llama.cpp cannot load the file; the message carries its reason.
@@ -189,6 +198,7 @@ class Model:
         _errors.clear()
         params = _lib.llama_model_default_params()
         params.vocab_only = vocab_only
+        params.use_extra_bufts = use_extra_bufts
         params.n_gpu_layers = _ALL_LAYERS if device == "metal" else 0
         with native_time.measured():
             self.handle = _lib.llama_model_load_from_file(str(path).encode(), params)

@@ -18,6 +18,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,11 @@ class Workspace:
         path = self.root.joinpath(*parts)
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def forget_runs(self) -> None:
+        """Delete every run, divergence, cost pass and token plan: they are measured again."""
+        for name in ("runs", "divergence", "cost", "plans", "logprobs"):
+            shutil.rmtree(self.root / name, ignore_errors=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -247,7 +247,9 @@ class _Runner:
 
     def __init__(self, job: dict[str, Any]) -> None:
         self.job = job
-        self.model = Model(Path(job["model"]), device=job["device"])
+        self.model = Model(
+            Path(job["model"]), device=job["device"], use_extra_bufts=job["use_extra_bufts"]
+        )
         self._vocabulary_sha256 = self.model.vocabulary.digest()
         self._context: Context | None = None
         self._shape: dict[str, Any] | None = None

@@ -94,7 +94,7 @@ class _Planner:
         self.suite: dict[str, Any] = job["suite"]
         self.second: bool = job["second"]
         self.size: int = job["size"]
-        self.shared = not job["recurrent"]
+        self.shared = not self.model.is_recurrent
         self.max_context = min(self.model.n_ctx_train or _MAX_CONTEXT, _MAX_CONTEXT)
         source = self.model.chat_template
         self.template = ChatTemplate(source, self.vocabulary, job["model"]) if source else None
@@ -276,6 +276,7 @@ def work(job: dict[str, Any], emit: Emit) -> None:
         "primitive": primitive,
         "chat": planner.uses_chat(prompt_set.header.format),
         "vocabulary_sha256": planner.vocabulary.digest(),
+        "n_vocab": planner.vocabulary.n_tokens,
         "context": context,
         "shared_prefixes": planner.shared,
         "generation": {

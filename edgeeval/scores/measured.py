@@ -1,6 +1,6 @@
 """Read the finished runs of one artifact back from the journals."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from edgeeval.errors import EdgeevalError
 from edgeeval.records import Artifact
+from edgeeval.run.schedule import Measurer, Plan
 from edgeeval.store import Journal
 
 Floats = npt.NDArray[np.float32]
@@ -69,3 +70,19 @@ def read_run(plan: Mapping[str, Any], run_dir: Path, divergence_dir: Path | None
                 raise EdgeevalError(f"{run_dir}: item {item['id']} has no result; run again")
             items[item["id"]] = {**item, **results[item["id"]]}
     return SetRun(plan["set_id"], plan["kind"], plan["pool"], plan["generation"], items)
+
+
+def read_measured(
+    measurer: Measurer, artifact: Artifact, reference: Artifact, plans: Iterable[Plan]
+) -> Measured:
+    """Return everything that was measured of an artifact.
+
+    Raises:
+        EdgeevalError: something planned has no result.
+    """
+    sets = []
+    for plan in plans:
+        diverges = plan.content["primitive"] == "windows" and artifact.sha256 != reference.sha256
+        folder = measurer.divergence_dir(artifact, reference, plan) if diverges else None
+        sets.append(read_run(plan.content, measurer.run_dir(artifact, plan), folder))
+    return Measured(artifact, tuple(sets), measurer.cost(artifact))

@@ -1,0 +1,31 @@
+"""`edgeeval report`: write reports from stored results."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; its ending chooses the format. Without it, the table is printed.",
+)
+def command(results: Path, outputs: tuple[Path, ...]) -> None:
+    """Write reports from RESULTS (a results.json): -o x.html -o x.md -o x.json -o x.csv."""
+    from edgeeval.report import load_results, write_report
+
+    loaded = load_results(results)
+    for path in outputs:
+        write_report(loaded, path)
+        click.echo(path)
+    if not outputs:
+        from rich.console import Console
+
+        from edgeeval.report.table import print_summary
+
+        print_summary(loaded, Console())

@@ -1,0 +1,256 @@
+"""Say everything that an evaluation holds, for the reader who doubts the summary.
+
+Like `view`, plain texts without markup.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from edgeeval.records import LevelResult, MetricResult, Results
+from edgeeval.report import format as fmt
+from edgeeval.report.view import (
+    all_levels,
+    delta_unit,
+    estimate_text,
+    metrics_by_key,
+    split_key,
+)
+
+_DIMENSIONS = {
+    "lm": "Language modelling",
+    "tasks": "Tasks",
+    "harm": "Harm in continuations",
+    "bias": "Bias",
+    "dialect": "Dialects",
+    "refusal": "Refusals",
+    "align": "Same text as the reference",
+    "coherence": "Coherence",
+    "cost": "Cost",
+}
+_BETTER = {
+    "higher": "higher is better",
+    "lower": "lower is better",
+    "zero": "should stay as it is",
+    "max": "lower is better",
+    "min": "higher is better",
+}
+
+
+class MetricRow(NamedTuple):
+    """One metric of one level."""
+
+    level: str
+    value: str
+    delta: str
+    n: str
+    method: str
+    verdict: str
+    remark: str
+
+
+class GroupTable(NamedTuple):
+    """A metric by group and by set."""
+
+    levels: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    """Group and one text a level."""
+
+
+class MetricBlock(NamedTuple):
+    """One metric over all levels."""
+
+    key: str
+    title: str
+    about: str
+    rows: tuple[MetricRow, ...]
+    groups: GroupTable | None
+
+
+class Dimension(NamedTuple):
+    """All metrics whose id begins alike."""
+
+    id: str
+    title: str
+    blocks: tuple[MetricBlock, ...]
+
+
+def dimensions(results: Results) -> list[Dimension]:
+    """Return everything that was measured, dimension by dimension."""
+    levels = all_levels(results)
+    keys: dict[str, list[str]] = {}
+    for key in metrics_by_key(levels):
+        keys.setdefault(split_key(key).id.split(".")[0], []).append(key)
+    known = [name for name in _DIMENSIONS if name in keys]
+    order = known + [name for name in keys if name not in _DIMENSIONS]
+    return [
+        Dimension(
+            name, _DIMENSIONS.get(name, name), tuple(_block(levels, key) for key in keys[name])
+        )
+        for name in order
+    ]
+
+
+def _block(levels: Iterable[LevelResult], key: str) -> MetricBlock:
+    having = [(level.name, level.metrics[key]) for level in levels if key in level.metrics]
+    first = next((metric for _, metric in having if metric.unit), having[0][1])
+    about = ", ".join(part for part in (first.unit, _BETTER[first.direction]) if part)
+    if delta_unit(first) == fmt.LOG_RATIO:
+        about += "; difference: natural logarithm of the ratio"
+    elif delta_unit(first) == fmt.POINTS and any(metric.delta for _, metric in having):
+        about += "; difference: percentage points"
+    return MetricBlock(
+        key, first.title, about, tuple(_row(*one) for one in having), _group_table(having)
+    )
+
+
+def _row(level: str, metric: MetricResult) -> MetricRow:
+    delta = metric.delta
+    method = metric.estimate.method
+    if delta is not None and delta.method != method:
+        method = f"{method}; difference: {delta.method}"
+    return MetricRow(
+        level=level,
+        value=estimate_text(metric),
+        delta=fmt.delta(delta, delta_unit(metric)),
+        n=fmt.count(metric.estimate.n),
+        method=method,
+        verdict=metric.verdict or "",
+        remark="; ".join(_remarks(metric)),
+    )
+
+
+def _remarks(metric: MetricResult) -> Iterator[str]:
+    said = [metric.estimate.reason, *metric.notes]
+    if metric.delta is not None:
+        said.append(metric.delta.reason)
+    if metric.floor is not None:
+        said.append(f"noise floor {fmt.quantity(metric.floor, metric.unit)}")
+    yield from dict.fromkeys(text for text in said if text)
+
+
+def _group_table(having: list[tuple[str, MetricResult]]) -> GroupTable | None:
+    texts: dict[str, dict[str, str]] = {}
+    for level, metric in having:
+        for name, part in metric.by_set.items():
+            texts.setdefault(f"set {name}", {})[level] = fmt.estimate(part, metric.unit)
+        for name, part in metric.by_group.items():
+            text = fmt.estimate(part, metric.unit)
+            change = metric.delta_by_group.get(name)
+            if change is not None and change.value is not None:
+                text += f" (Δ {fmt.quantity(change.value, delta_unit(metric), signed=True)})"
+            texts.setdefault(name, {})[level] = text
+    if not texts:
+        return None
+    levels = tuple(level for level, _ in having)
+    return GroupTable(
+        levels,
+        tuple(
+            (name, tuple(row.get(level, fmt.MISSING) for level in levels))
+            for name, row in texts.items()
+        ),
+    )
+
+
+
+Facts = list[tuple[str, str]]
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+"""Headings and rows."""
+
+
+def artifacts(results: Results) -> Table:
+    """Return the files: what they say they are, what their tensors are."""
+    rows = []
+    for level in all_levels(results):
+        file = level.artifact
+        if file is None:
+            continue
+        rows.append(
+            (
+                level.name,
+                file.label,
+                fmt.quantity(file.size_bytes, "bytes"),
+                f"{file.bpw:.2f}",
+                _shares(file.type_shares),
+                _shares(file.fallback_types) or fmt.MISSING,
+                file.source,
+                file.sha256,
+            )
+        )
+    heads = ("level", "label", "size", "bpw", "tensor types", "fell back to", "source", "sha256")
+    return heads, rows
+
+
+def _shares(shares: dict[str, float]) -> str:
+    return ", ".join(f"{kind} {fmt.quantity(share, 'share')}" for kind, share in shares.items())
+
+
+def prompt_sets(results: Results) -> Table:
+    """Return the prompt sets with what their licences ask to be named, and their limits."""
+    rows = [
+        (
+            f"{one.id} v{one.version}",
+            one.kind,
+            fmt.count(one.n_items),
+            fmt.count(one.n_tokens),
+            one.licence,
+            one.authors,
+            one.limits,
+            one.sha256[:12],
+        )
+        for one in results.prompt_sets
+    ]
+    heads = ("prompt set", "kind", "items", "tokens", "licence", "authors", "limits", "sha256")
+    return heads, rows
+
+
+def judges(results: Results) -> Table:
+    """Return the judges whose scores are in the results."""
+    rows = [
+        (one.name, one.description, ", ".join(one.labels), one.id) for one in results.judges
+    ]
+    return ("judge", "what it is", "labels", "id"), rows
+
+
+def environment(results: Results) -> Facts:
+    """Return what computed the numbers."""
+    made = results.environment
+    return [
+        ("edgeeval", made.edgeeval),
+        ("engine", made.engine),
+        ("engine features", made.engine_features),
+        ("engine libraries, sha256", made.engine_libraries_sha256),
+        ("device", made.device),
+        ("threads", str(made.n_threads)),
+        ("CPU", made.cpu),
+        ("platform", made.platform),
+        ("Python", made.python),
+        ("seed", str(results.seed)),
+    ]
+
+
+def timings(results: Results) -> Facts:
+    """Return where the time went."""
+    spent = results.timings
+    facts = [
+        ("made at", spent.created_at),
+        ("computing", fmt.duration(spent.elapsed_s)),
+        ("of it inside llama.cpp", fmt.duration(spent.native_s)),
+    ]
+    if spent.native_share is not None:
+        facts.append(("share inside llama.cpp", fmt.quantity(spent.native_share, "share")))
+    return facts
+
+
+METHOD_NOTE = (
+    "Every level is compared with the reference item by item, so that what both get wrong cancels "
+    "out. Brackets hold 95 % intervals, unadjusted.",
+    "A requirement is tested both ways. Pass: the data rule out that the level is worse than the "
+    "limit (Holm's correction over levels, one-sided 5 %). Fail: the data rule out that it is "
+    "within the limit (Holm's correction over all requirements of all levels). Inconclusive: the "
+    "sample is too small to tell. Not measured is never a pass.",
+    "The recommended level is the smallest file that passes every requirement. Results by group "
+    "are exploratory: nothing was corrected for looking at many groups.",
+    "fell back: the share of the parameters that the quantizer stored in another type than the "
+    "file's label says, because their rows do not fit the label's blocks.",
+)
+"""How to read the numbers, a paragraph each."""

@@ -1,0 +1,387 @@
+"""Say what a reader of an evaluation gets to see, as plain texts.
+
+The terminal, Markdown and HTML show the same answer, the same summary and the same reasons; they
+differ in how they draw them. So what is shown is decided here, once, and nothing here knows markup.
+Texts may come from strangers' files: whoever draws them cleans them.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from edgeeval.records import LevelResult, MetricResult, Results
+from edgeeval.report import format as fmt
+
+STAR = "★"
+LOST = "lost"
+NO_VERDICT = "no verdict"
+REFERENCE = "reference"
+
+VERDICT_MARKS = {
+    "pass": "✓",
+    "fail": "✗",
+    "inconclusive": "?",
+    "not measured": "○",
+    LOST: "†",
+    NO_VERDICT: "·",
+    REFERENCE: "=",
+}
+"""Verdict -> a mark beside its word: colour alone says nothing to many readers."""
+
+LOG_RATIO_IDS = frozenset({"lm.ppl_ratio"})
+"""Metrics whose difference and limit are natural logarithms, while the value is a plain ratio."""
+
+
+class KeyParts(NamedTuple):
+    """A metric key taken apart."""
+
+    id: str
+    set: str
+    judge: str
+    """`judge` or `judge:label`."""
+
+
+def split_key(key: str) -> KeyParts:
+    """Take `id[/set][@judge[:label]]` apart."""
+    name, _, judge = key.partition("@")
+    metric, _, prompt_set = name.partition("/")
+    return KeyParts(metric, prompt_set, judge)
+
+
+def all_levels(results: Results) -> tuple[LevelResult, ...]:
+    """Return the reference and the levels, in the order of every table."""
+    return (results.reference, *results.levels)
+
+
+def level_verdict(results: Results, level: LevelResult) -> str:
+    """Return the word that a level's verdict column shows."""
+    if level.status == "lost":
+        return LOST
+    if level is results.reference:
+        return REFERENCE
+    return level.verdict or NO_VERDICT
+
+
+def delta_unit(metric: MetricResult) -> str:
+    """Return the unit of a metric's difference, which is not always the metric's own."""
+    if split_key(metric.key).id in LOG_RATIO_IDS:
+        return fmt.LOG_RATIO
+    return fmt.POINTS if metric.unit == "share" else metric.unit
+
+
+# --- the answer -----------------------------------------------------------------------------------
+
+
+class Answer(NamedTuple):
+    """What the person asked for."""
+
+    level: LevelResult | None
+    """The level to ship, or None."""
+    headline: str
+    reason: str
+    not_covered: str
+    """What the answer says nothing about; may be empty."""
+
+
+def answer(results: Results) -> Answer:
+    """Word the recommendation."""
+    given = results.recommendation
+    level = next((one for one in results.levels if one.name == given.level), None)
+    size = ""
+    if level is not None and level.artifact is not None:
+        size = f" ({fmt.quantity(level.artifact.size_bytes, 'bytes')})"
+    headline = "No level can be recommended" if given.level is None else f"Ship {given.level}{size}"
+    parts = []
+    if given.not_required:
+        parts.append(f"Measured, but without a say: {', '.join(given.not_required)}.")
+    if given.not_measured:
+        parts.append(f"Not measured: {', '.join(given.not_measured)}.")
+    return Answer(level, headline, fmt.sentence(given.reason), " ".join(parts))
+
+
+def size_against_reference(results: Results, level: LevelResult) -> str:
+    """Return "39 % of BF16's 269.0 MB", or nothing where a file is unknown."""
+    base = results.reference.artifact
+    if level.artifact is None or base is None or not base.size_bytes:
+        return ""
+    share = 100 * level.artifact.size_bytes / base.size_bytes
+    size = fmt.quantity(base.size_bytes, "bytes")
+    return f"{share:.0f} % of {results.reference.name}'s {size}"
+
+
+class Obstacle(NamedTuple):
+    """Why a level did not pass."""
+
+    level: str
+    verdict: str
+    why: str
+
+
+def obstacles(results: Results) -> list[Obstacle]:
+    """Return the levels that fail, are inconclusive, not measured or lost, each with its reason."""
+    found = []
+    for level in all_levels(results):
+        verdict = level_verdict(results, level)
+        if verdict in ("fail", "inconclusive", "not measured", LOST):
+            found.append(Obstacle(level.name, verdict, _why(level, verdict)))
+    return found
+
+
+def _why(level: LevelResult, verdict: str) -> str:
+    """Return the numbers behind a verdict where there are some, else the reason as given."""
+    decisive = [
+        metric
+        for metric in level.metrics.values()
+        if metric.requirement is not None and metric.verdict == verdict
+    ]
+    if verdict == "not measured":
+        found = [f"{metric.title}: {metric.reason}" for metric in decisive]
+    else:
+        found = [
+            f"{metric.title} {measured_text(metric)}, required {limit_text(metric)}"
+            for metric in decisive
+        ]
+    return "; ".join(found) or level.reason.removeprefix(f"{verdict}: ") or "no reason is recorded"
+
+
+# --- the summary table ----------------------------------------------------------------------------
+
+
+class Cell(NamedTuple):
+    """A text in a table, with the verdict of the requirement that rests on it."""
+
+    text: str
+    verdict: str = ""
+
+
+class Column(NamedTuple):
+    """A column of the summary."""
+
+    title: str
+    cells: tuple[Cell, ...]
+    """One a row."""
+    rank: int
+    """Importance: where room is short, the largest rank goes first."""
+
+
+class Row(NamedTuple):
+    """What is said of a level outside the columns of numbers."""
+
+    name: str
+    verdict: str
+    is_recommended: bool
+    is_reference: bool
+
+
+class Summary(NamedTuple):
+    """One row a level, reference first."""
+
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...]
+    """What a column's numbers depend on: the judge, the prompt set."""
+
+
+Show = Callable[[MetricResult], str]
+
+
+def value_text(metric: MetricResult) -> str:
+    """Return a metric's value without its interval."""
+    return fmt.quantity(metric.estimate.value, metric.unit)
+
+
+def estimate_text(metric: MetricResult) -> str:
+    """Return a metric's value with its interval."""
+    return fmt.estimate(metric.estimate, metric.unit)
+
+
+def _value_and_change(metric: MetricResult) -> str:
+    if metric.delta is None or metric.delta.value is None:
+        return value_text(metric)
+    change = fmt.quantity(metric.delta.value, delta_unit(metric), signed=True)
+    return f"{value_text(metric)} ({change})"
+
+
+class _Wanted(NamedTuple):
+    """A metric that has a column of its own in the summary."""
+
+    title: str
+    ids: str
+    """Pattern of the whole id; with several matches, the first that is required or there."""
+    rank: int
+    show: Show
+
+
+_WANTED = (
+    _Wanted("mean KLD", r"lm\.kld_mean", 1, estimate_text),
+    _Wanted("PPL ratio", r"lm\.ppl_ratio", 6, value_text),
+    _Wanted("same top", r"lm\.same_top", 9, value_text),
+    _Wanted("accuracy (Δ points)", r"tasks\.(accuracy|accuracy_norm|mc2)", 2, _value_and_change),
+    _Wanted("flips", r"tasks\.flips", 5, value_text),
+    _Wanted("harm", r"harm\.tf(_\d+)?", 4, value_text),
+    _Wanted("tokens/s", r"cost\.decode_tps", 3, value_text),
+)
+_SIZE_RANK, _FALLBACK_RANK, _BPW_RANK, _REQUIRED_RANK = 0, 7, 8, 5
+
+
+def summary(results: Results) -> Summary:
+    """Return the table that every reader looks at first.
+
+    A column without any number is left out. A required metric that has no column of its own gets
+    one: a verdict must not rest on something that the summary hides.
+    """
+    levels = all_levels(results)
+    recommended = results.recommendation.level
+    rows = tuple(
+        Row(
+            level.name,
+            level_verdict(results, level),
+            is_recommended=index > 0 and level.name == recommended,
+            is_reference=index == 0,
+        )
+        for index, level in enumerate(levels)
+    )
+    chosen = _chosen_metrics(levels)
+    columns = [*_artifact_columns(levels), *(_metric_column(levels, *one) for one in chosen)]
+    shown = tuple(c for c in columns if any(cell.text != fmt.MISSING for cell in c.cells))
+    notes = [note for wanted, key in chosen if (note := _note(wanted.title, split_key(key)))]
+    return Summary(rows, shown, tuple(notes))
+
+
+def _artifact_columns(levels: Iterable[LevelResult]) -> list[Column]:
+    files = [level.artifact for level in levels]
+    texts = {
+        ("size", _SIZE_RANK): [f and fmt.quantity(f.size_bytes, "bytes") for f in files],
+        ("bpw", _BPW_RANK): [f and f"{f.bpw:.2f}" for f in files],
+        ("fell back", _FALLBACK_RANK): [
+            f and f.fallback_share > 0 and fmt.quantity(f.fallback_share, "share") for f in files
+        ],
+    }
+    return [
+        Column(title, tuple(Cell(text or fmt.MISSING) for text in column), rank)
+        for (title, rank), column in texts.items()
+    ]
+
+
+def _chosen_metrics(levels: Iterable[LevelResult]) -> list[tuple[_Wanted, str]]:
+    """Return what the summary shows: column -> metric key."""
+    metrics = metrics_by_key(levels)
+    required = [key for key, found in metrics.items() if any(m.requirement for m in found)]
+    chosen = []
+    for wanted in _WANTED:
+        keys = [key for key in metrics if re.fullmatch(wanted.ids, split_key(key).id)]
+        keys.sort(key=lambda key: key not in required)
+        if keys:
+            chosen.append((wanted, keys[0]))
+    shown = {key for _, key in chosen}
+    for key in required:
+        if key not in shown:
+            title = fmt.shorten(metrics[key][0].title, 32)
+            chosen.append((_Wanted(title, "", _REQUIRED_RANK, value_text), key))
+    return chosen
+
+
+def metrics_by_key(levels: Iterable[LevelResult]) -> dict[str, list[MetricResult]]:
+    """Return every metric that a level has, in order of first sight."""
+    metrics: dict[str, list[MetricResult]] = {}
+    for level in levels:
+        for key, metric in level.metrics.items():
+            metrics.setdefault(key, []).append(metric)
+    return metrics
+
+
+def _metric_column(levels: Iterable[LevelResult], wanted: _Wanted, key: str) -> Column:
+    cells = []
+    for level in levels:
+        metric = level.metrics.get(key)
+        if metric is None:
+            cells.append(Cell(fmt.MISSING))
+        else:
+            cells.append(Cell(wanted.show(metric), metric.verdict or ""))
+    return Column(wanted.title, tuple(cells), wanted.rank)
+
+
+def _note(title: str, parts: KeyParts) -> str:
+    name = title.split(" (")[0]
+    details = []
+    if parts.judge:
+        details.append(f"as {parts.judge} judges")
+    if parts.set:
+        details.append(f"on {parts.set} (other sets are not pooled with it)")
+    return f"{name}: {', '.join(details)}" if details else ""
+
+
+# --- requirements ---------------------------------------------------------------------------------
+
+
+class RequirementRow(NamedTuple):
+    """One requirement of one level."""
+
+    level: str
+    title: str
+    key: str
+    measured: str
+    limit: str
+    verdict: str
+    reason: str
+    evidence: str
+    """p for pass / p for fail."""
+    source: str
+
+
+def measured_text(metric: MetricResult) -> str:
+    """Return the number that a metric's requirement looks at, with its interval."""
+    if metric.requirement is not None and metric.requirement.kind == "margin":
+        unit = delta_unit(metric)
+        text = fmt.delta(metric.delta, unit)
+        if text == fmt.MISSING or unit not in (fmt.LOG_RATIO, fmt.POINTS):
+            return text
+        return f"ln {text}" if unit == fmt.LOG_RATIO else f"{text} points"
+    return estimate_text(metric)
+
+
+def limit_text(metric: MetricResult) -> str:
+    """Return what a metric must keep, as an inequality."""
+    required = metric.requirement
+    if required is None:
+        return fmt.MISSING
+    if required.kind != "margin":
+        sign = "≤" if required.kind == "max" else "≥"
+        unit = "" if metric.unit in ("share", "bytes", "ratio") else f" {metric.unit}".rstrip()
+        return f"{sign} {fmt.quantity(required.limit, metric.unit)}{unit}"
+    unit = delta_unit(metric)
+    limit = fmt.quantity(required.limit, unit)
+    words = {fmt.POINTS: " points", fmt.LOG_RATIO: ""}.get(unit, f" {unit}".rstrip())
+    name = "ln" if unit == fmt.LOG_RATIO else "Δ"
+    match metric.direction:
+        case "higher":
+            return f"{name} ≥ {fmt.MINUS}{limit}{words}"
+        case "zero":
+            return f"|{name}| ≤ {limit}{words}"
+    return f"{name} ≤ +{limit}{words}"
+
+
+def requirement_rows(results: Results) -> list[RequirementRow]:
+    """Return every requirement of every level, in order."""
+    return [
+        RequirementRow(
+            level=level.name,
+            title=metric.title,
+            key=metric.key,
+            measured=measured_text(metric),
+            limit=limit_text(metric),
+            verdict=metric.verdict or NO_VERDICT,
+            reason=metric.reason,
+            evidence=_evidence(metric),
+            source=metric.requirement.source,
+        )
+        for level in results.levels
+        for metric in level.metrics.values()
+        if metric.requirement is not None
+    ]
+
+
+def _evidence(metric: MetricResult) -> str:
+    if metric.delta is None or metric.delta.p_pass is None:
+        return fmt.MISSING
+    return f"{fmt.p_value(metric.delta.p_pass)} / {fmt.p_value(metric.delta.p_fail)}"

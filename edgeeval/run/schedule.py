@@ -1,0 +1,382 @@
+"""Measure artifacts: plan once, run every block that is not in a journal yet, keep what came.
+
+This is the part of the flow that costs time, in the parent process. The rest of it (scoring,
+comparing, reporting) reads what this leaves on disk.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeeval.errors import EdgeevalError, InputError
+from edgeeval.prompts import PromptSet, Suite
+from edgeeval.records import Artifact
+from edgeeval.run.device import Engine
+from edgeeval.run.plan import PLANNER_VERSION
+from edgeeval.run.worker import JobReport, run_job
+from edgeeval.store import Journal, Workspace, digest, read_json, write_json
+
+Progress = Callable[[str], None]
+"""Called with one line of talk."""
+
+_FLOAT32_BYTES = 4
+_COST_N_CTX = 2048
+
+
+@dataclass(frozen=True)
+class ChosenSet:
+    """A prompt set and how many of its items (text: windows) enter."""
+
+    prompt_set: PromptSet
+    path: Path
+    size: int
+    plain_text: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an evaluation measures with, beside the artifacts."""
+
+    engine: Engine
+    suite: Suite
+    sets: tuple[ChosenSet, ...]
+    seed: int
+    with_cost: bool
+    cache_bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A token plan on disk."""
+
+    path: Path
+    content: dict[str, Any]
+    sha256: str
+
+    @property
+    def block_ids(self) -> list[str]:
+        """Ids of its blocks, in order."""
+        return [block["id"] for block in self.content["blocks"]]
+
+
+class Clock:
+    """Append what each computing job took to a journal: the run record's time."""
+
+    def __init__(self, path: Path) -> None:
+        self._journal = Journal(path)
+        self._last = time.monotonic()
+
+    def job(self, name: str, report: JobReport) -> None:
+        """Record a job, and with it the time since the last record."""
+        now = time.monotonic()
+        elapsed_s, self._last = now - self._last, now
+        self._journal.append(
+            {
+                "job": name,
+                "elapsed_s": round(elapsed_s, 3),
+                "native_s": round(report.native_s, 3),
+                "peak_rss_bytes": report.peak_rss_bytes,
+            }
+        )
+
+    def totals(self) -> tuple[float, float]:
+        """Return wall and native seconds over all jobs, those of earlier calls included."""
+        lines = self._journal.read()
+        return sum(line["elapsed_s"] for line in lines), sum(line["native_s"] for line in lines)
+
+
+class Measurer:
+    """Runs artifacts on plans in one workspace."""
+
+    def __init__(
+        self, workspace: Workspace, settings: Settings, clock: Clock, progress: Progress
+    ) -> None:
+        self.workspace = workspace
+        self.settings = settings
+        self._clock = clock
+        self._progress = progress
+
+    # -- plans -----------------------------------------------------------------------------------
+
+    def plans(self, reference: Artifact, *, second: bool = False) -> list[Plan]:
+        """Plan every set with the reference's tokenizer; a plan that exists is read.
+
+        Raises:
+            InputError: a set cannot be planned, or the model file cannot be loaded.
+        """
+        return [self._plan(reference, chosen, second) for chosen in self.settings.sets]
+
+    def _plan(self, reference: Artifact, chosen: ChosenSet, second: bool) -> Plan:
+        suite = self.settings.suite.model_dump(include={"n_ctx", "samples", "max_tokens"})
+        key = digest(
+            [PLANNER_VERSION, reference.sha256, chosen.prompt_set.sha256, suite, chosen.size, second]
+        )
+        path = self.workspace.folder("plans") / f"{key[:32]}.json"
+        if not path.exists():
+            job = {
+                "model": reference.path,
+                "set": str(chosen.path),
+                "plain_text": chosen.plain_text,
+                "size": chosen.size,
+                "suite": suite,
+                "second": second,
+                "out": str(path),
+            }
+            report = run_job(self.workspace, "plan", job)
+            self._clock.job(f"plan {chosen.prompt_set.id}", report)
+        content = read_json(path)
+        return Plan(path, content, digest(content))
+
+    # -- runs ------------------------------------------------------------------------------------
+
+    def run_dir(self, artifact: Artifact, plan: Plan) -> Path:
+        """Return the folder of a run: its id hashes everything that can change a digit."""
+        run_id = digest(
+            [
+                artifact.sha256,
+                plan.content["set_sha256"],
+                plan.sha256,
+                self.settings.engine.fingerprint,
+                self.settings.seed,
+            ]
+        )
+        return self.workspace.root / "runs" / run_id[:32]
+
+    def divergence_dir(self, artifact: Artifact, reference: Artifact, plan: Plan) -> Path:
+        """Return the folder of a divergence, named by both run ids."""
+        pair = [self.run_dir(one, plan).name for one in (reference, artifact)]
+        return self.workspace.root / "divergence" / "-".join(name[:16] for name in pair)
+
+    def _missing(self, folder: Path, plan: Plan) -> list[str]:
+        done = {line["block"] for line in Journal(folder / "journal.jsonl").read()}
+        return [block for block in plan.block_ids if block not in done]
+
+    def _needs_divergence(
+        self, artifact: Artifact, reference: Artifact, plan: Plan
+    ) -> list[str]:
+        if plan.content["primitive"] != "windows" or artifact.sha256 == reference.sha256:
+            return []
+        return self._missing(self.divergence_dir(artifact, reference, plan), plan)
+
+    def _rounds(self, plans: Sequence[Plan], wanted: set[tuple[int, str]]) -> list[
+        set[tuple[int, str]]
+    ]:
+        """Cut window blocks into rounds whose log-probabilities fit the cache together.
+
+        Raises:
+            InputError: one block alone does not fit.
+        """
+        rounds: list[set[tuple[int, str]]] = []
+        used = 0
+        for index, plan in enumerate(plans):
+            for block in plan.content["blocks"]:
+                if (index, block["id"]) not in wanted:
+                    continue
+                n_scored = sum(len(item["tokens"]) - 1 - item["first"] for item in block["items"])
+                needed = n_scored * plan.content["n_vocab"] * _FLOAT32_BYTES
+                if needed > self.settings.cache_bytes:
+                    raise InputError(
+                        f"--cache-bytes {self.settings.cache_bytes}: one block of windows needs "
+                        f"{needed}; give more, or a smaller --n-ctx"
+                    )
+                if not rounds or used + needed > self.settings.cache_bytes:
+                    rounds.append(set())
+                    used = 0
+                rounds[-1].add((index, block["id"]))
+                used += needed
+        return rounds
+
+    def measure(
+        self, reference: Artifact, levels: Sequence[Artifact], plans: Sequence[Plan]
+    ) -> dict[str, str]:
+        """Run the reference and every level on every plan.
+
+        Blocks of windows outside, artifacts inside: the reference's log-probabilities of a round
+        are on disk while the levels meet them, and go with the round.
+
+        Returns:
+            Level name -> why it was lost. The reference's failure is raised.
+
+        Raises:
+            EdgeevalError: the reference could not be measured.
+        """
+        lost: dict[str, str] = {}
+        wanted = {
+            (index, block)
+            for index, plan in enumerate(plans)
+            for level in levels
+            for block in self._needs_divergence(level, reference, plan)
+        }
+        rounds = self._rounds(plans, wanted) or [set()]
+        for number, blocks in enumerate(rounds):
+            cache = self.workspace.folder("logprobs", reference.sha256[:16])
+            try:
+                everything = number == 0  # the first round also runs what needs no cache
+                self._run(reference, reference, plans, blocks, cache, everything)
+                for level in levels:
+                    if level.name in lost:
+                        continue
+                    try:
+                        self._run(level, reference, plans, blocks, cache, everything)
+                    except EdgeevalError as error:
+                        lost[level.name] = str(error)
+                        self._progress(f"{level.name}: lost: {error}")
+            finally:
+                shutil.rmtree(cache, ignore_errors=True)
+        return lost
+
+    def _run(
+        self,
+        artifact: Artifact,
+        reference: Artifact,
+        plans: Sequence[Plan],
+        round_blocks: set[tuple[int, str]],
+        cache: Path,
+        everything: bool,
+    ) -> None:
+        """Decode what an artifact lacks of this round in one worker process."""
+        is_reference = artifact is reference
+        runs = []
+        for index, plan in enumerate(plans):
+            own = set(self._missing(self.run_dir(artifact, plan), plan))
+            in_round = {block for at, block in round_blocks if at == index}
+            if is_reference:
+                needed = own | in_round if everything else in_round
+            else:
+                diverging = set(self._needs_divergence(artifact, reference, plan))
+                own_only = own - diverging if everything else set()
+                needed = own_only | (diverging & in_round)
+            if needed:
+                runs.append(self._run_job_part(artifact, reference, index, plan, needed, cache))
+        if not runs:
+            return
+        total = sum(len(run["blocks"]) for run in runs)
+        self._decode(artifact, reference, plans, runs, total)
+
+    def _run_job_part(
+        self,
+        artifact: Artifact,
+        reference: Artifact,
+        index: int,
+        plan: Plan,
+        needed: set[str],
+        cache: Path,
+    ) -> dict[str, Any]:
+        is_reference = artifact is reference
+        is_windows = plan.content["primitive"] == "windows"
+        logprobs = cache / plan.sha256[:16]
+        if is_windows:
+            logprobs.mkdir(parents=True, exist_ok=True)
+        diverges = is_windows and artifact.sha256 != reference.sha256
+        divergence = self.divergence_dir(artifact, reference, plan)
+        return {
+            "run": index,
+            "plan": str(plan.path),
+            "blocks": [block for block in plan.block_ids if block in needed],
+            "arrays": str(self.run_dir(artifact, plan) / "arrays"),
+            "divergence_arrays": str(divergence / "arrays"),
+            "write_logprobs": str(logprobs) if is_windows and is_reference else None,
+            "read_logprobs": str(logprobs) if diverges else None,
+        }
+
+    def _decode(
+        self,
+        artifact: Artifact,
+        reference: Artifact,
+        plans: Sequence[Plan],
+        runs: list[dict[str, Any]],
+        total: int,
+    ) -> None:
+        done = 0
+        self._progress(f"{artifact.name}: {total} blocks")
+
+        def keep(event: dict[str, Any]) -> None:
+            nonlocal done
+            plan, line = plans[event["run"]], event["line"]
+            self._append(self.run_dir(artifact, plan), plan, line)
+            if event["divergence"] is not None:
+                folder = self.divergence_dir(artifact, reference, plan)
+                self._append(folder, plan, event["divergence"])
+            done += 1
+            self._progress(f"{artifact.name}: block {done} of {total} ({plan.content['set_id']})")
+
+        report = run_job(self.workspace, "evaluate", self._job(artifact) | {"runs": runs}, keep)
+        self._clock.job(f"evaluate {artifact.name}", report)
+        for run in runs:
+            self._finish(artifact, plans[run["run"]])
+
+    def _job(self, artifact: Artifact) -> dict[str, Any]:
+        engine = self.settings.engine
+        return {
+            "model": artifact.path,
+            "device": engine.device,
+            "n_threads": engine.n_threads,
+            "n_ubatch": engine.n_ubatch,
+            "use_extra_bufts": engine.use_extra_bufts,
+            "seed": self.settings.seed,
+        }
+
+    def _append(self, folder: Path, plan: Plan, line: dict[str, Any]) -> None:
+        """Keep a block's line; a block decoded again (for its log-probabilities) is not kept twice."""
+        if line["block"] in self._missing(folder, plan):
+            Journal(folder / "journal.jsonl").append(line)
+
+    def _finish(self, artifact: Artifact, plan: Plan) -> None:
+        """Write a run's manifest once its last block is in: its presence means "complete"."""
+        folder = self.run_dir(artifact, plan)
+        if self._missing(folder, plan) or (folder / "run.json").exists():
+            return
+        lines = Journal(folder / "journal.jsonl").read()
+        elapsed_s = sum(line["elapsed_s"] for line in lines)
+        native_s = sum(line["native_s"] for line in lines)
+        write_json(
+            folder / "run.json",
+            {
+                "schema": "edgeeval/run@1",
+                "artifact": artifact.name,
+                "artifact_sha256": artifact.sha256,
+                "set": plan.content["set_id"],
+                "set_sha256": plan.content["set_sha256"],
+                "plan_sha256": plan.sha256,
+                "engine": self.settings.engine.fingerprint,
+                "seed": self.settings.seed,
+                "n_blocks": len(lines),
+                "elapsed_s": round(elapsed_s, 3),
+                "native_s": round(native_s, 3),
+                "native_share": round(native_s / elapsed_s, 4) if elapsed_s else None,
+            },
+        )
+
+    # -- cost ------------------------------------------------------------------------------------
+
+    def _cost_journal(self, artifact: Artifact) -> Journal:
+        settings = self.settings
+        key = digest(
+            [artifact.sha256, settings.engine.fingerprint, _COST_N_CTX, settings.suite.cost_repeats]
+        )
+        return Journal(self.workspace.folder("cost") / f"{key[:32]}.jsonl")
+
+    def cost(self, artifact: Artifact) -> dict[str, Any] | None:
+        """Return an artifact's repetitions of the cost pass, if it was made."""
+        lines = self._cost_journal(artifact).read() if self.settings.with_cost else []
+        return lines[0] if lines else None
+
+    def measure_cost(self, artifact: Artifact) -> None:
+        """Time an artifact as deployed, unless that was done.
+
+        Raises:
+            EdgeevalError: the worker failed.
+        """
+        journal = self._cost_journal(artifact)
+        if not self.settings.with_cost or journal.read():
+            return
+        self._progress(f"{artifact.name}: speed and memory")
+        job = self._job(artifact) | {
+            "n_ctx": _COST_N_CTX,
+            "repeats": self.settings.suite.cost_repeats,
+        }
+        report = run_job(self.workspace, "cost", job, lambda event: journal.append(event))
+        self._clock.job(f"cost {artifact.name}", report)
