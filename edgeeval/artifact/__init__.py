@@ -2,5 +2,6 @@
 
     source.py    find the model: a package, a file
     quantize.py  build the reference and the levels with llama.cpp's own quantizer
+    header.py    a GGUF file's header and tensor table, bounds checked
     inspect.py   say what a GGUF file really holds
 """

@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from edgeeval.artifact.header import ArrayField, read_header
 from edgeeval.errors import ModelFileError
 from edgeeval.recipe import UNQUANTIZED_TYPES
 from edgeeval.records import Artifact
@@ -86,62 +86,44 @@ def _fell_back(label: str, kind: str, shape: tuple[int, ...], block_size: int) -
     )
 
 
-def _field(reader: Any, key: str) -> Any:
-    field = reader.get_field(key)
-    return field.contents() if field is not None else None
-
-
 def read_gguf(path: Path) -> GgufInfo:
-    """Read a GGUF file's header and tensor table; the weights are not read.
+    """Read what a GGUF file holds, from its header and tensor table.
 
     Raises:
-        ModelFileError: it is missing, not GGUF, truncated, or has no tensors.
+        ModelFileError: it is missing, not GGUF, broken, truncated, or has no tensors.
     """
-    from gguf import GGML_QUANT_SIZES, GGUFReader, LlamaFileType
+    from gguf import GGML_QUANT_SIZES, LlamaFileType
 
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such file")
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-        if magic != b"GGUF":
-            raise ModelFileError(f"{path}: not a GGUF file (it begins with {magic!r})")
-        reader = GGUFReader(path)
-        label_number = _field(reader, "general.file_type")
-        architecture = str(_field(reader, "general.architecture") or "unknown")
-        label = "unknown"
-        if label_number is not None and label_number in set(LlamaFileType):
-            label = LlamaFileType(label_number).name.removeprefix("MOSTLY_").removeprefix("ALL_")
-        tensors = []
-        for tensor in reader.tensors:
-            kind, shape = tensor.tensor_type.name, tuple(int(n) for n in tensor.shape)
-            block_size = GGML_QUANT_SIZES[tensor.tensor_type][0]
-            fell_back = _fell_back(label, kind, shape, block_size)
-            tensors.append(
-                TensorInfo(
-                    tensor.name, kind, shape, int(tensor.n_elements), int(tensor.n_bytes), fell_back
-                )
-            )
-        n_vocab = reader.get_field("tokenizer.ggml.tokens")
-        info = GgufInfo(
-            architecture=architecture,
-            name=str(_field(reader, "general.name") or ""),
-            label=label,
-            n_ctx_train=_field(reader, f"{architecture}.context_length"),
-            n_vocab=len(n_vocab.data) if n_vocab is not None else None,
-            has_chat_template=_field(reader, "tokenizer.chat_template") is not None,
-            tensors=tuple(tensors),
-        )
-    except ModelFileError:
-        raise
-    except Exception as error:  # the gguf package raises whatever a broken file makes it meet
-        reason = str(error) or type(error).__name__
-        raise ModelFileError(
-            f"{path}: broken or truncated GGUF file ({reason.splitlines()[0]}); get it again"
-        ) from None
-    if not info.tensors:
+    header = read_header(path)
+    if not header.tensors:
         raise ModelFileError(f"{path}: a GGUF file without tensors")
-    return info
+    fields = header.fields
+    number, label = fields.get("general.file_type"), "unknown"
+    if number in set(LlamaFileType):
+        label = LlamaFileType(number).name.removeprefix("MOSTLY_").removeprefix("ALL_")
+    architecture = str(fields.get("general.architecture", "unknown"))
+    vocabulary = fields.get("tokenizer.ggml.tokens")
+    return GgufInfo(
+        architecture=architecture,
+        name=str(fields.get("general.name", "")),
+        label=label,
+        n_ctx_train=fields.get(f"{architecture}.context_length"),
+        n_vocab=vocabulary.length if isinstance(vocabulary, ArrayField) else None,
+        has_chat_template="tokenizer.chat_template" in fields,
+        tensors=tuple(
+            TensorInfo(
+                name=entry.name,
+                type=entry.kind.name,
+                shape=entry.shape,
+                n_params=entry.n_params,
+                size_bytes=entry.size_bytes,
+                fell_back=_fell_back(
+                    label, entry.kind.name, entry.shape, GGML_QUANT_SIZES[entry.kind][0]
+                ),
+            )
+            for entry in header.tensors
+        ),
+    )
 
 
 def describe(workspace: Workspace, path: Path, *, name: str, source: str) -> Artifact:

@@ -117,7 +117,7 @@ def _die_with_parent() -> None:
     """Exit when the parent's end of standard input closes, even in the middle of a decode."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(0, 1):  # not sys.stdin: its lock would abort the interpreter's exit
             pass
         os._exit(EdgeevalError.exit_code)
 
