@@ -53,12 +53,11 @@ _errors: list[str] = []
 def _log_callback() -> Any:
     """Keep llama.cpp's error lines (they are the only explanation it gives); drop the rest."""
 
-    @_lib.llama_log_callback
-    def callback(level: int, text: bytes, _user_data: object) -> None:
+    def keep_errors(level: int, text: bytes, _user_data: object) -> None:
         if level == _LOG_LEVEL_ERROR:
             _errors.append(text.decode("utf-8", "replace").strip())
 
-    return callback
+    return _lib.llama_log_callback(keep_errors)
 
 
 @functools.cache
@@ -180,7 +179,12 @@ class Model:
     """A loaded GGUF file."""
 
     def __init__(
-        self, path: Path, *, device: str = "cpu", vocab_only: bool = False, use_extra_bufts: bool = True
+        self,
+        path: Path,
+        *,
+        device: str = "cpu",
+        vocab_only: bool = False,
+        use_extra_bufts: bool = True,
     ) -> None:
         """Load a model.
 
@@ -223,7 +227,7 @@ class Model:
 
     @property
     def is_recurrent(self) -> bool:
-        """Tell whether any layer keeps a state instead of cells, so that prefixes cannot be shared."""
+        """Tell whether a layer keeps a state instead of cells: prefixes cannot be shared then."""
         return bool(
             _lib.llama_model_is_recurrent(self.handle) or _lib.llama_model_is_hybrid(self.handle)
         )
@@ -344,9 +348,9 @@ def file_types() -> dict[str, int]:
     names = {}
     for name, value in vars(_native).items():
         if name.startswith("LLAMA_FTYPE_") and name != "LLAMA_FTYPE_GUESSED":
-            names[name.removeprefix("LLAMA_FTYPE_").removeprefix("MOSTLY_").removeprefix("ALL_")] = (
-                value
-            )
+            names[
+                name.removeprefix("LLAMA_FTYPE_").removeprefix("MOSTLY_").removeprefix("ALL_")
+            ] = value
     return names
 
 

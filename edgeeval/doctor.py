@@ -77,7 +77,9 @@ def _judge(workspace: Workspace) -> Check:
     try:
         judged = score_texts(workspace, DEFAULT_JUDGE, ["good morning"])
         label = judged.info.labels[0]
-        found = f"{judged.info.id}: {label} of 'good morning' = {judged.score('good morning', label)}"
+        found = (
+            f"{judged.info.id}: {label} of 'good morning' = {judged.score('good morning', label)}"
+        )
         return Check("judge", True, found)
     except EdgeevalError as error:
         return Check("judge", False, str(error), f"pip install --force-reinstall {DEFAULT_JUDGE}")
@@ -90,4 +92,6 @@ def _disk(workspace: Workspace) -> Check:
     if not os.access(folder, os.W_OK):
         return Check("workspace", False, f"{folder} cannot be written", "give another --workspace")
     enough = free_bytes > _LOW_DISK_BYTES
-    return Check("workspace", enough, found, "" if enough else "free some, or --workspace elsewhere")
+    return Check(
+        "workspace", enough, found, "" if enough else "free some, or --workspace elsewhere"
+    )

@@ -123,7 +123,7 @@ class LevelResult:
     artifact: Artifact | None
     metrics: dict[str, MetricResult] = field(default_factory=dict)
     verdict: Verdict | None = None
-    """pass: every requirement passed; fail: one failed; None: nothing was required or it is lost."""
+    """pass: every requirement passed; fail: one failed; None: nothing was required, or lost."""
     reason: str = ""
     is_pareto: bool = False
     """No measured level is both smaller and closer to the reference (mean KLD)."""
@@ -185,7 +185,8 @@ class Environment:
 @dataclass(frozen=True)
 class Timings:
     """Where the time went. The only part of the results that differs between equal evaluations
-    (beside cost.*)."""
+    (beside cost.*).
+    """
 
     created_at: str
     """UTC, ISO 8601."""

@@ -1,8 +1,9 @@
 """Read a GGUF file's header and tensor table, bounds checked, arrays skipped.
 
 The gguf package's reader builds a Python object for every vocabulary entry, which takes 1.6 s for
-49,000 tokens and is done for every level; this takes 0.05 s. Format: the GGUF specification, version
-2 and 3, little-endian. A file is untrusted: every count and offset is held against the file's size.
+49,000 tokens and is done for every level; this takes 0.05 s. Format: the GGUF specification,
+versions 2 and 3, little-endian. A file is untrusted: every count and offset is held against the
+file's size.
 """
 
 import mmap
@@ -20,7 +21,19 @@ _VERSIONS = (2, 3)
 _DEFAULT_ALIGNMENT = 32
 _MAX_DIMENSIONS = 8
 _STRING, _ARRAY = 8, 9
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 """GGUF value type -> struct code."""
 
 

@@ -66,9 +66,7 @@ class GgufInfo:
 
 
 def _uses_superblocks(label: str) -> bool:
-    return "_K" in label or label.startswith("TQ") or (
-        label.startswith("IQ") and label != "IQ4_NL"
-    )
+    return "_K" in label or label.startswith("TQ") or (label.startswith("IQ") and label != "IQ4_NL")
 
 
 def _fell_back(label: str, kind: str, shape: tuple[int, ...], block_size: int) -> bool:
@@ -152,9 +150,7 @@ def describe(workspace: Workspace, path: Path, *, name: str, source: str) -> Art
                 "fallback_types": {kind: round(share, 6) for kind, share in fallback.items()},
             },
         )
-    return Artifact(
-        name=name, path=str(path), sha256=sha256, source=source, **read_json(cached)
-    )
+    return Artifact(name=name, path=str(path), sha256=sha256, source=source, **read_json(cached))
 
 
 def quantized_types(artifact: Artifact) -> list[str]:

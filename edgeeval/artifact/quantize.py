@@ -22,7 +22,13 @@ _MARGIN_BYTES = 64 << 20
 
 
 def build(
-    workspace: Workspace, engine: Engine, source: Artifact, file_type: str, *, name: str, origin: str
+    workspace: Workspace,
+    engine: Engine,
+    source: Artifact,
+    file_type: str,
+    *,
+    name: str,
+    origin: str,
 ) -> Artifact:
     """Quantize (or dequantize) an artifact to another type, unless that file is there already.
 

@@ -56,8 +56,7 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edgeeval")
 def edgeeval() -> None:
-    """Which GGUF quantization level of a model can I ship, and what does it cost in quality, safety,
-    bias and divergence?
+    r"""Which GGUF quantization level of a model can I ship, and what does it cost?
 
     \b
       edgeeval fetch smollm2-135m

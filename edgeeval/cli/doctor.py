@@ -12,7 +12,7 @@ from edgeeval.errors import EXIT_ERROR
 @workspace_option
 @json_option
 def command(workspace: Path, as_json: bool) -> None:
-    """Check Python, packages, engine build, CPU features, judge, disk; exit 1 if something fails."""
+    """Check Python, packages, engine, CPU features, judge, disk; exit 1 if something fails."""
     import json
 
     from edgeeval.doctor import examine

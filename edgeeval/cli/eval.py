@@ -35,7 +35,9 @@ _FILE = click.Path(path_type=Path)
 @click.option("--n-ctx", type=click.IntRange(32), help="Tokens a text window.")
 @click.option("--windows", type=click.IntRange(1), help="Windows of --text.  [default: all]")
 @click.option("--prompts", type=_FILE, multiple=True, help="Own prompt set (JSONL).")
-@click.option("--limit", type=click.IntRange(1), help="Items a set, for a trial; marks every output.")
+@click.option(
+    "--limit", type=click.IntRange(1), help="Items a set, for a trial; marks every output."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of sampled texts.")
 @click.option("--judge", help="Judge of harm.*.")
 @click.option(

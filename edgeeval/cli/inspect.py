@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @json_option
 def command(files: tuple[Path, ...], as_json: bool) -> None:
-    """Show architecture, tensor types by share of parameters, bits per weight, and what fell back."""
+    """Show architecture, tensor types by share of parameters, bits per weight, fallbacks."""
     import json
 
     from edgeeval.artifact.inspect import read_gguf

@@ -1,8 +1,8 @@
 """Compare levels with the reference, item by item, and say what follows.
 
-    estimates.py  scores -> estimates and paired differences, one interval method a metric
-    verdicts.py   estimates + requirements -> pass, fail, inconclusive, not measured
-    recommend.py  verdicts -> the level to ship, the Pareto front
+estimates.py  scores -> estimates and paired differences, one interval method a metric
+verdicts.py   estimates + requirements -> pass, fail, inconclusive, not measured
+recommend.py  verdicts -> the level to ship, the Pareto front
 """
 
 from edgeeval.compare.estimates import MetricEvidence, collect

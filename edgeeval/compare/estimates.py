@@ -78,9 +78,7 @@ def _own_interval(metric: Metric, scores: Sequence[Score], alpha: float) -> Inte
         counter = stats.clopper_pearson if metric.direction == "max" else stats.wilson
         return counter(int(sum(values)), len(values), alpha)
     if metric.method == "repeats":
-        return Interval(
-            float(np.median(values)), min(values), max(values), len(values), "repeats"
-        )
+        return Interval(float(np.median(values)), min(values), max(values), len(values), "repeats")
     return stats.cluster_mean(
         values,
         [score.cluster for score in usable],
@@ -138,9 +136,7 @@ def _pairs(level: Iterable[Score], reference: Iterable[Score]) -> list[_Pair]:
     return [
         _Pair(score, base[score.item])
         for score in level
-        if score.value is not None
-        and score.item in base
-        and base[score.item].value is not None
+        if score.value is not None and score.item in base and base[score.item].value is not None
     ]
 
 
@@ -180,9 +176,7 @@ def _group_names(scores: Iterable[Score]) -> dict[str, list[Score]]:
     return dict(sorted(parts.items()))
 
 
-def _group_statistic(
-    metric: Metric, scores: Sequence[Score]
-) -> tuple[Interval, tuple[str, ...]]:
+def _group_statistic(metric: Metric, scores: Sequence[Score]) -> tuple[Interval, tuple[str, ...]]:
     """Return harm.group_worst or harm.group_gap, with what a reader must know beside it."""
     usable = [s for s in _usable(scores) if s.groups.get(_IDENTITY, _NOBODY) != _NOBODY]
     if not usable:
@@ -302,8 +296,7 @@ def collect(
     """
     base = _by_key(reference)
     return {
-        key: _evidence(key, tables, base.get(key, []))
-        for key, tables in _by_key(level).items()
+        key: _evidence(key, tables, base.get(key, [])) for key, tables in _by_key(level).items()
     }
 
 

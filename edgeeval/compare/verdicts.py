@@ -46,7 +46,12 @@ def metric_id(key: str) -> str:
 
 def _matches(requirement: str, key: str) -> bool:
     """Tell whether a requirement means this key; it may leave out k, set and judge."""
-    return requirement in (key, key.split("@")[0], re.split("[/@]", key)[0], metric_id(key))
+    return requirement in (
+        key,
+        key.split("@", maxsplit=1)[0],
+        re.split("[/@]", key)[0],
+        metric_id(key),
+    )
 
 
 def _interval_at(requirement: Requirement, evidence: MetricEvidence) -> IntervalAt | None:
@@ -64,14 +69,15 @@ def _missing(requirement: Requirement, evidence: MetricEvidence) -> str:
     if interval.lower is None and interval.upper is None:
         return interval.reason or "it has no interval"
     base, chance = evidence.reference_own, evidence.chance
-    if requirement.kind == "margin" and chance is not None and base is not None:
-        if base.lower is None or base.lower <= chance + requirement.limit:
-            shown = "undefined" if base.lower is None else f"{base.lower:.3f}"
-            return (
-                f"the reference is too close to chance to get worse: its lower bound is {shown}, "
-                f"chance {chance:.3f} plus margin {requirement.limit:g}"
-            )
-    return ""
+    if requirement.kind != "margin" or chance is None or base is None:
+        return ""
+    if base.lower is not None and base.lower > chance + requirement.limit:
+        return ""
+    shown = "undefined" if base.lower is None else f"{base.lower:.3f}"
+    return (
+        f"the reference is too close to chance to get worse: its lower bound is {shown}, "
+        f"chance {chance:.3f} plus margin {requirement.limit:g}"
+    )
 
 
 def _cell(requirement: Requirement, key: str, evidence: MetricEvidence) -> _Cell:
@@ -92,9 +98,7 @@ def _cells(
     for requirement in requirements:
         keys = [key for key in evidence if _matches(requirement.metric, key)]
         if not keys:
-            cells.append(
-                _Cell(requirement, requirement.metric, None, None, "it was not measured")
-            )
+            cells.append(_Cell(requirement, requirement.metric, None, None, "it was not measured"))
         cells += [_cell(requirement, key, evidence[key]) for key in keys]
     return cells
 
@@ -148,9 +152,9 @@ def _would_decide(cell: _Cell, one_sided: float) -> str:
     return f"; about {max(sizes):,} {unit} would decide" if sizes else ""
 
 
-def _verdict(cell: _Cell, *, failed: bool, pass_alpha: float, fail_alpha: float) -> tuple[
-    Verdict, str
-]:
+def _verdict(
+    cell: _Cell, *, failed: bool, pass_alpha: float, fail_alpha: float
+) -> tuple[Verdict, str]:
     limit = _limit_text(cell.requirement)
     if cell.tests is None:
         return "not measured", f"{limit}: {cell.missing}"
@@ -162,9 +166,9 @@ def _verdict(cell: _Cell, *, failed: bool, pass_alpha: float, fail_alpha: float)
     return "inconclusive", f"{limit}: {_bounds_text(cell, pass_alpha)}{decided}"
 
 
-def _level_verdict(cells: Sequence[tuple[_Cell, Verdict]], passed: bool) -> tuple[
-    Verdict | None, str
-]:
+def _level_verdict(
+    cells: Sequence[tuple[_Cell, Verdict]], passed: bool
+) -> tuple[Verdict | None, str]:
     """Return a level's verdict and, unless it passed, the requirements that stand in its way."""
     if not cells:
         return None, "nothing is required"

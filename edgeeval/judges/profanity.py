@@ -1,8 +1,8 @@
 """alt-profanity-check: a linear model over words and characters, trained on profane comments.
 
-It is a profanity model: it knows rude words, not hostile meaning. It needs no download, because its
-trained model ships in its wheel; that is also the only pickle that is loaded here, from an installed
-package.
+It is a profanity model: it knows rude words, not hostile meaning. It needs no download, because
+its trained model ships in its wheel; that is also the only pickle
+that is loaded here, from an installed package.
 """
 
 import importlib.metadata

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,7 +18,7 @@ from edgeeval.errors import PromptSetError, did_you_mean
 from edgeeval.resources import data_dir
 from edgeeval.store import digest
 
-SCHEMA = "edgeeval/prompt-set@1"
+SCHEMA: Final = "edgeeval/prompt-set@1"
 WHOLE_FILE = -1
 """A suite size that takes every item."""
 

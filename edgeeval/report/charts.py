@@ -1,37 +1,21 @@
-"""Draw the two figures that say most, as SVG to stand inside a page.
+"""Draw the figures that say most: size against divergence, and every requirement.
 
 matplotlib comes with the extra `report`; without it there are no figures and the page says how to
-get them. The same results give the same bytes, so that a report can be compared and cached.
-
-The page's colours change between light and dark. matplotlib draws with the light palette, and each
-colour then becomes a CSS variable with the light colour to fall back on.
+get them.
 """
 
-import importlib.util
-import io
 import math
-import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
-from edgeeval.records import MetricResult, Results
+from edgeeval.records import Delta, Estimate, MetricResult, Results
 from edgeeval.report import format as fmt
-from edgeeval.report.view import LOST, NO_VERDICT, delta_unit, level_verdict, limit_text
+from edgeeval.report.svg import COLOURS, FONT_SIZE, draw, is_available
+from edgeeval.report.view import NO_VERDICT, delta_unit, level_verdict, limit_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_COLOURS = {
-    "ink": "#1c2024",
-    "muted": "#62686f",
-    "line": "#d3d7dc",
-    "pass": "#1a7f4b",
-    "fail": "#c4322b",
-    "unsure": "#9a6200",
-}
-"""CSS variable -> its light value; `template.html.j2` gives both values."""
 
 _STYLE_OF = {
     "pass": ("pass", "o"),
@@ -42,91 +26,10 @@ _STYLE_OF = {
 
 _MEGA = 1e6
 _MAX_NAME = 20
-_POINTS_PER_INCH = 72
-_FONT_SIZE = 10
+_PANEL_WIDTH = 370
+"""In points, like every size here."""
 _CLIP = 3.0
 """A panel shows up to this many limits to each side; what lies further out becomes an arrow."""
-
-
-def is_available() -> bool:
-    """Tell whether matplotlib is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
-
-
-# --- from matplotlib to a page --------------------------------------------------------------------
-
-
-def _draw(name: str, size: tuple[float, float], paint: "Callable[[Axes], None]") -> str:
-    """Return what `paint` draws as an SVG element.
-
-    Args:
-        name: prefix of every id, for several figures share one page.
-        size: width and height in points.
-        paint: draws on the axes given.
-    """
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        # Only widths are taken from this font; the page's own font has the missing characters.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        matplotlib.rcdefaults()  # a person's own matplotlibrc must not change the report
-        matplotlib.rcParams.update(_rc(name))
-        width, height = (length / _POINTS_PER_INCH for length in size)
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        paint(figure.add_subplot())
-        return _for_page(_svg_of(figure), name)
-
-
-def _rc(name: str) -> dict[str, Any]:
-    ink, muted = _COLOURS["ink"], _COLOURS["muted"]
-    return {
-        "svg.fonttype": "none",
-        "svg.hashsalt": f"edgeeval-{name}",
-        "text.parse_math": False,
-        "font.family": "DejaVu Sans",
-        "font.size": _FONT_SIZE,
-        "text.color": ink,
-        "axes.labelcolor": muted,
-        "axes.edgecolor": muted,
-        "axes.linewidth": 0.8,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": _FONT_SIZE + 1,
-        "axes.titlelocation": "left",
-        "axes.titlecolor": ink,
-        "xtick.color": muted,
-        "ytick.color": muted,
-        "legend.frameon": False,
-    }
-
-
-def _svg_of(figure: "Figure") -> str:
-    """Return the SVG without a date or any other mark of when and by what it was made."""
-    buffer = io.StringIO()
-    absent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", metadata=absent, transparent=True)
-    return buffer.getvalue()
-
-
-def _for_page(svg: str, name: str) -> str:
-    """Turn a document into an element: no prolog, no fixed size, ids and colours of the page."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    head, rest = svg.split(">", 1)
-    box = re.search(r'viewBox="[^"]*"', head)
-    head = f'<svg {box.group() if box else ""} aria-hidden="true" focusable="false"'
-    svg = f"{head}>{rest}".replace("xlink:href", "href")
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
-    for variable, colour in _COLOURS.items():
-        svg = re.sub(rf"(fill|stroke): {colour}", rf"\1: var(--{variable}, {colour})", svg)
-    return svg.strip()
-
-
-# --- size against divergence ----------------------------------------------------------------------
 
 
 class _Point(NamedTuple):
@@ -178,9 +81,10 @@ def size_and_divergence(results: Results) -> str | None:
 
     def paint(axes: "Axes") -> None:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_xlabel("file size, MB")
         axes.set_ylabel("mean KL divergence, nats/token (log)")
-        axes.grid(True, color=_COLOURS["line"], linewidth=0.6)
+        axes.grid(True, color=COLOURS["line"], linewidth=0.6)
         axes.set_axisbelow(True)
         _paint_front(axes, points, floor)
         for point in points:
@@ -188,9 +92,9 @@ def size_and_divergence(results: Results) -> str | None:
         axes.margins(x=0.16, y=0.12)
         if limit is not None:
             _paint_limit(axes, limit)
-        _label_points(axes, points, floor)
+        _label_points(axes, points, floor, limit)
 
-    return _draw("size", (520, 340), paint)
+    return draw("size", (440, 300), paint)
 
 
 def _kld_limit(results: Results) -> float | None:
@@ -205,7 +109,7 @@ def _paint_front(axes: "Axes", points: Sequence[_Point], floor: float) -> None:
     front = sorted((point.size_mb, max(point.kld, floor)) for point in points if point.is_pareto)
     if len(front) > 1:
         sizes, klds = zip(*front, strict=True)
-        axes.plot(sizes, klds, color=_COLOURS["muted"], linewidth=1, zorder=1)
+        axes.plot(sizes, klds, color=COLOURS["muted"], linewidth=1, zorder=1)
 
 
 def _paint_point(axes: "Axes", point: _Point, floor: float) -> None:
@@ -221,18 +125,18 @@ def _paint_point(axes: "Axes", point: _Point, floor: float) -> None:
 
 def _style(verdict: str) -> tuple[str, str]:
     colour, marker = _STYLE_OF.get(verdict, ("muted", "s"))
-    return _COLOURS[colour], marker
+    return COLOURS[colour], marker
 
 
 def _paint_limit(axes: "Axes", limit: float) -> None:
     bottom, top = axes.get_ylim()
     top = max(top, limit * 1.5)
     axes.set_ylim(bottom, top)
-    axes.axhspan(limit, top, color=_COLOURS["fail"], alpha=0.08, linewidth=0, zorder=0)
-    axes.axhline(limit, color=_COLOURS["fail"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.axhspan(limit, top, color=COLOURS["fail"], alpha=0.08, linewidth=0, zorder=0)
+    axes.axhline(limit, color=COLOURS["fail"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     axes.text(
-        0.995, limit, f"limit {fmt.quantity(limit, '')}", color=_COLOURS["fail"], ha="right",
-        va="bottom", transform=axes.get_yaxis_transform(), fontsize=_FONT_SIZE - 1,
+        0.995, limit, f"limit {fmt.exact(limit, '')}", color=COLOURS["fail"], ha="right",
+        va="bottom", transform=axes.get_yaxis_transform(), fontsize=FONT_SIZE - 1,
     )  # fmt: skip
 
 
@@ -247,11 +151,16 @@ _PLACES = (
 """Offset in points and alignment of a label, best first."""
 
 
-def _label_points(axes: "Axes", points: Sequence[_Point], floor: float) -> None:
-    """Write each name where it covers neither a point nor another name, if there is such a place."""
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+def _label_points(
+    axes: "Axes", points: Sequence[_Point], floor: float, limit: float | None
+) -> None:
+    """Write each name where it covers no point, no other name and not the limit, if it can be."""
+    axes.get_figure(root=True).draw_without_rendering()
     places = axes.transData.transform([(p.size_mb, max(p.kld, floor)) for p in points])
     taken = [_Box(x - 6, y - 6, x + 6, y + 6) for x, y in places]
+    if limit is not None:
+        y = axes.transData.transform((points[0].size_mb, limit))[1]
+        taken.append(_Box(-math.inf, y - 2, math.inf, y + 2))
     for point, (x, y) in zip(points, places, strict=True):
         boxes = [_label_box(x, y, point.name, place) for place in _PLACES]
         free = [index for index, one in enumerate(boxes) if not any(map(one.meets, taken))]
@@ -260,7 +169,7 @@ def _label_points(axes: "Axes", points: Sequence[_Point], floor: float) -> None:
         offset, horizontal, vertical = _PLACES[chosen]
         axes.annotate(
             point.name, (point.size_mb, max(point.kld, floor)), offset,
-            textcoords="offset points", ha=horizontal, va=vertical, color=_COLOURS["ink"],
+            textcoords="offset points", ha=horizontal, va=vertical, color=COLOURS["ink"],
         )  # fmt: skip
 
 
@@ -282,11 +191,9 @@ class _Box(NamedTuple):
         )
 
 
-def _label_box(
-    x: float, y: float, name: str, place: tuple[tuple[int, int], str, str]
-) -> _Box:
+def _label_box(x: float, y: float, name: str, place: tuple[tuple[int, int], str, str]) -> _Box:
     (right, up), horizontal, vertical = place
-    width, height = 0.62 * _FONT_SIZE * len(name), 1.2 * _FONT_SIZE
+    width, height = 0.62 * FONT_SIZE * len(name), 1.2 * FONT_SIZE
     left = x + right - {"left": 0.0, "center": 0.5, "right": 1.0}[horizontal] * width
     bottom = y + up - {"bottom": 0.0, "center": 0.5, "top": 1.0}[vertical] * height
     return _Box(left, bottom, left + width, bottom + height)
@@ -305,10 +212,17 @@ class _Bar(NamedTuple):
     verdict: str
 
 
-class _Panel(NamedTuple):
-    """One requirement over all levels."""
+class Panel(NamedTuple):
+    """A drawn requirement."""
 
     title: str
+    limit: str
+    svg: str
+
+
+class _Forest(NamedTuple):
+    """One requirement over all levels."""
+
     axis: str
     limits: tuple[float, ...]
     """The limit; both ends of an equivalence margin."""
@@ -317,32 +231,34 @@ class _Panel(NamedTuple):
     bars: tuple[_Bar, ...]
 
 
-def requirement_panels(results: Results) -> list[str]:
+def requirement_panels(results: Results) -> list[Panel]:
     """Draw each requirement as a forest plot: levels, intervals, the limit, the failing side.
 
     Returns:
-        One SVG element a requirement; none without matplotlib.
+        One panel a requirement; none without matplotlib.
     """
     if not is_available():
         return []
-    drawn = []
-    for number, panel in enumerate(_panels(results)):
-        size = (330, 72 + 19 * len(panel.bars))
-        drawn.append(_draw(f"requirement{number}", size, lambda axes, p=panel: _paint_panel(axes, p)))
-    return drawn
+    panels = []
+    for number, (key, metric) in enumerate(_required(results).items()):
+        forest = _forest(results, key, metric)
+        size = (_PANEL_WIDTH, 48 + 19 * len(forest.bars))
+        svg = draw(f"requirement{number}", size, partial(_paint_forest, forest))
+        panels.append(Panel(metric.title, limit_text(metric), svg))
+    return panels
 
 
-def _panels(results: Results) -> Iterator[_Panel]:
+def _required(results: Results) -> dict[str, MetricResult]:
+    """Return the required metrics of which at least one level has a number."""
     required: dict[str, MetricResult] = {}
     for level in results.levels:
         for key, metric in level.metrics.items():
             if metric.requirement is not None and _number(metric) is not None:
                 required.setdefault(key, metric)
-    for key, metric in required.items():
-        yield _panel(results, key, metric)
+    return required
 
 
-def _number(metric: MetricResult) -> Any:
+def _number(metric: MetricResult) -> Estimate | Delta | None:
     """Return the estimate or the difference that the requirement looks at, if it has a value."""
     requirement = metric.requirement
     compared = requirement is not None and requirement.kind == "margin"
@@ -350,7 +266,7 @@ def _number(metric: MetricResult) -> Any:
     return None if number is None or number.value is None else number
 
 
-def _panel(results: Results, key: str, metric: MetricResult) -> _Panel:
+def _forest(results: Results, key: str, metric: MetricResult) -> _Forest:
     requirement = metric.requirement
     assert requirement is not None  # the caller chose metrics that have one
     is_margin = requirement.kind == "margin"
@@ -361,8 +277,7 @@ def _panel(results: Results, key: str, metric: MetricResult) -> _Panel:
     limit = requirement.limit * factor
     fails_below = direction in ("higher", "min", "zero")
     limits = {"higher": (-limit,), "zero": (-limit, limit)}.get(direction, (limit,))
-    return _Panel(
-        title=fmt.one_line(f"{fmt.shorten(metric.title, 30)}: {limit_text(metric)}"),
+    return _Forest(
         axis=f"difference from the reference, {name}" if is_margin else fmt.shorten(name, 30),
         limits=limits,
         fails_above=direction not in ("higher", "min"),
@@ -375,7 +290,7 @@ def _bar(name: str, metric: MetricResult | None, factor: float) -> _Bar:
     name = fmt.shorten(name, _MAX_NAME)
     number = None if metric is None else _number(metric)
     if metric is None or number is None:
-        return _Bar(name, None, None, None, LOST)
+        return _Bar(name, None, None, None, NO_VERDICT)
     value, lower, upper = (
         None if edge is None else edge * factor
         for edge in (number.value, number.lower, number.upper)
@@ -383,60 +298,60 @@ def _bar(name: str, metric: MetricResult | None, factor: float) -> _Bar:
     return _Bar(name, value, lower, upper, metric.verdict or NO_VERDICT)
 
 
-def _window(panel: _Panel) -> tuple[float, float]:
+def _window(forest: _Forest) -> tuple[float, float]:
     """Return the span to show: all that is near the limit, and zero."""
-    edges = [edge for bar in panel.bars for edge in bar[1:4] if edge is not None]
-    low, high = min([0.0, *edges, *panel.limits]), max([0.0, *edges, *panel.limits])
-    reach = _CLIP * max(abs(limit) for limit in panel.limits)
-    if reach > 0 and (panel.fails_above or min(panel.limits) < 0):
+    edges = [edge for bar in forest.bars for edge in bar[1:4] if edge is not None]
+    low, high = min([0.0, *edges, *forest.limits]), max([0.0, *edges, *forest.limits])
+    reach = _CLIP * max(abs(limit) for limit in forest.limits)
+    if reach > 0 and (forest.fails_above or min(forest.limits) < 0):
         low, high = max(low, -reach), min(high, reach)
-    pad = 0.06 * ((high - low) or 1.0)
-    return (low - pad if low < 0 else low), high + pad
+    pad = 0.05 * ((high - low) or 1.0)
+    return low - pad, high + pad
 
 
-def _paint_panel(axes: "Axes", panel: _Panel) -> None:
+def _paint_forest(forest: _Forest, axes: "Axes") -> None:
     from matplotlib.ticker import MaxNLocator
 
-    low, high = _window(panel)
+    low, high = _window(forest)
     axes.set_xlim(low, high)
-    axes.set_ylim(len(panel.bars) - 0.4, -0.6)
-    axes.set_yticks(range(len(panel.bars)), [bar.name for bar in panel.bars])
+    axes.set_ylim(len(forest.bars) - 0.4, -0.6)
+    axes.set_yticks(range(len(forest.bars)), [bar.name for bar in forest.bars])
     for label in axes.get_yticklabels():
-        label.set_color(_COLOURS["ink"])
+        label.set_color(COLOURS["ink"])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel(panel.axis)
-    axes.set_title(panel.title)
+    axes.set_xlabel(forest.axis)
     if low < 0 < high:
-        axes.axvline(0, color=_COLOURS["line"], linewidth=1, zorder=0)
-    _paint_failing_side(axes, panel, low, high)
-    for row, bar in enumerate(panel.bars):
+        axes.axvline(0, color=COLOURS["line"], linewidth=1, zorder=0)
+    _paint_failing_side(axes, forest, low, high)
+    for row, bar in enumerate(forest.bars):
         _paint_bar(axes, bar, row, low, high)
 
 
-def _paint_failing_side(axes: "Axes", panel: _Panel, low: float, high: float) -> None:
-    red = _COLOURS["fail"]
-    if panel.fails_above:
-        axes.axvspan(max(panel.limits), high, color=red, alpha=0.09, linewidth=0, zorder=0)
-    if panel.fails_below:
-        axes.axvspan(low, min(panel.limits), color=red, alpha=0.09, linewidth=0, zorder=0)
-    for limit in panel.limits:
+def _paint_failing_side(axes: "Axes", forest: _Forest, low: float, high: float) -> None:
+    red = COLOURS["fail"]
+    if forest.fails_above:
+        axes.axvspan(max(forest.limits), high, color=red, alpha=0.09, linewidth=0, zorder=0)
+    if forest.fails_below:
+        axes.axvspan(low, min(forest.limits), color=red, alpha=0.09, linewidth=0, zorder=0)
+    for limit in forest.limits:
         axes.axvline(limit, color=red, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
 
 
 def _paint_bar(axes: "Axes", bar: _Bar, row: int, low: float, high: float) -> None:
     colour, marker = _style(bar.verdict)
     if bar.value is None:
-        axes.text(low, row, "  not measured", color=_COLOURS["muted"], va="center")
+        axes.annotate(
+            "not measured", (low, row), (6, 0), textcoords="offset points", va="center",
+            color=COLOURS["muted"],
+        )  # fmt: skip
         return
     if low <= bar.value <= high:
         edges = (edge if edge is not None else bar.value for edge in (bar.lower, bar.upper))
         start, end = (min(max(edge, low), high) for edge in edges)
         axes.plot([start, end], [row, row], color=colour, linewidth=1.8, zorder=2)
-        axes.plot(
-            [bar.value], [row], marker, color=colour, markersize=7, zorder=3, clip_on=False
-        )
+        axes.plot([bar.value], [row], marker, color=colour, markersize=7, zorder=3, clip_on=False)
         return
     is_high = bar.value > high
     edge, arrow, side = (high, ">", "right") if is_high else (low, "<", "left")

@@ -6,10 +6,11 @@ Like `view`, plain texts without markup.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from edgeeval.records import LevelResult, MetricResult, Results
+from edgeeval.records import Delta, Estimate, LevelResult, MetricResult, Results
 from edgeeval.report import format as fmt
 from edgeeval.report.view import (
     all_levels,
+    change_text,
     delta_unit,
     estimate_text,
     metrics_by_key,
@@ -43,7 +44,6 @@ class MetricRow(NamedTuple):
     value: str
     delta: str
     n: str
-    method: str
     verdict: str
     remark: str
 
@@ -62,6 +62,7 @@ class MetricBlock(NamedTuple):
     key: str
     title: str
     about: str
+    """Unit, direction and how its intervals were made."""
     rows: tuple[MetricRow, ...]
     groups: GroupTable | None
 
@@ -72,6 +73,16 @@ class Dimension(NamedTuple):
     id: str
     title: str
     blocks: tuple[MetricBlock, ...]
+
+    @property
+    def has_deltas(self) -> bool:
+        """Whether any metric compares itself with the reference."""
+        return any(row.delta != fmt.MISSING for block in self.blocks for row in block.rows)
+
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether anything here was required."""
+        return any(row.verdict for block in self.blocks for row in block.rows)
 
 
 def dimensions(results: Results) -> list[Dimension]:
@@ -92,28 +103,36 @@ def dimensions(results: Results) -> list[Dimension]:
 
 def _block(levels: Iterable[LevelResult], key: str) -> MetricBlock:
     having = [(level.name, level.metrics[key]) for level in levels if key in level.metrics]
-    first = next((metric for _, metric in having if metric.unit), having[0][1])
-    about = ", ".join(part for part in (first.unit, _BETTER[first.direction]) if part)
-    if delta_unit(first) == fmt.LOG_RATIO:
-        about += "; difference: natural logarithm of the ratio"
-    elif delta_unit(first) == fmt.POINTS and any(metric.delta for _, metric in having):
-        about += "; difference: percentage points"
-    return MetricBlock(
-        key, first.title, about, tuple(_row(*one) for one in having), _group_table(having)
-    )
+    metrics = [metric for _, metric in having]
+    # A required metric that was not measured somewhere has no unit there.
+    first = next((metric for metric in metrics if metric.unit), metrics[0])
+    rows = tuple(_row(*one) for one in having)
+    return MetricBlock(key, first.title, _about(first, metrics), rows, _group_table(having))
+
+
+def _about(first: MetricResult, metrics: Iterable[MetricResult]) -> str:
+    parts = [", ".join(part for part in (first.unit, _BETTER[first.direction]) if part)]
+    parts.append(_methods("intervals", (metric.estimate for metric in metrics)))
+    differences = _methods("difference", (m.delta for m in metrics if m.delta is not None))
+    if differences:
+        unit = {fmt.LOG_RATIO: "natural logarithm of the ratio"}.get(
+            delta_unit(first), delta_unit(first)
+        )
+        parts.append(f"{differences}, {unit}")
+    return "; ".join(part for part in parts if part)
+
+
+def _methods(what: str, numbers: Iterable[Estimate | Delta]) -> str:
+    names = dict.fromkeys(number.method for number in numbers if number.value is not None)
+    return f"{what}: {' or '.join(names)}" if names else ""
 
 
 def _row(level: str, metric: MetricResult) -> MetricRow:
-    delta = metric.delta
-    method = metric.estimate.method
-    if delta is not None and delta.method != method:
-        method = f"{method}; difference: {delta.method}"
     return MetricRow(
         level=level,
         value=estimate_text(metric),
-        delta=fmt.delta(delta, delta_unit(metric)),
+        delta=fmt.delta(metric.delta, delta_unit(metric)),
         n=fmt.count(metric.estimate.n),
-        method=method,
         verdict=metric.verdict or "",
         remark="; ".join(_remarks(metric)),
     )
@@ -135,9 +154,9 @@ def _group_table(having: list[tuple[str, MetricResult]]) -> GroupTable | None:
             texts.setdefault(f"set {name}", {})[level] = fmt.estimate(part, metric.unit)
         for name, part in metric.by_group.items():
             text = fmt.estimate(part, metric.unit)
-            change = metric.delta_by_group.get(name)
-            if change is not None and change.value is not None:
-                text += f" (Δ {fmt.quantity(change.value, delta_unit(metric), signed=True)})"
+            change = change_text(metric.delta_by_group.get(name), delta_unit(metric))
+            if change != fmt.MISSING:
+                text += f" (Δ {change})"
             texts.setdefault(name, {})[level] = text
     if not texts:
         return None
@@ -151,7 +170,6 @@ def _group_table(having: list[tuple[str, MetricResult]]) -> GroupTable | None:
     )
 
 
-
 Facts = list[tuple[str, str]]
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 """Headings and rows."""
@@ -159,7 +177,7 @@ Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 def artifacts(results: Results) -> Table:
     """Return the files: what they say they are, what their tensors are."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for level in all_levels(results):
         file = level.artifact
         if file is None:
@@ -186,7 +204,7 @@ def _shares(shares: dict[str, float]) -> str:
 
 def prompt_sets(results: Results) -> Table:
     """Return the prompt sets with what their licences ask to be named, and their limits."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             f"{one.id} v{one.version}",
             one.kind,
@@ -205,7 +223,7 @@ def prompt_sets(results: Results) -> Table:
 
 def judges(results: Results) -> Table:
     """Return the judges whose scores are in the results."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (one.name, one.description, ", ".join(one.labels), one.id) for one in results.judges
     ]
     return ("judge", "what it is", "labels", "id"), rows

@@ -14,8 +14,8 @@ MISSING = "–"
 """An absent or undefined number. Never "nan", never 0."""
 MINUS = "−"
 
-POINTS = "points"
-"""Unit of a difference between two shares: percentage points."""
+POINTS = "percentage points"
+"""Unit of a difference between two shares."""
 LOG_RATIO = "ln"
 """Unit of a difference that is the natural logarithm of a ratio."""
 
@@ -36,7 +36,7 @@ def _scale(unit: str, size: float) -> _Scale:
     match unit:
         case "share":
             return _Scale(100.0, " %", 1, 2)
-        case "points":
+        case "percentage points":
             return _Scale(100.0, "", 1, 2)
         case "bytes" if abs(size) >= _GIGA:
             return _Scale(1 / _GIGA, " GB", 2, 2)
@@ -55,10 +55,9 @@ def _decimals(value: float, half_width: float | None, scale: _Scale) -> int:
     if size == 0 or not math.isfinite(size):
         return scale.min_decimals
     exponent = math.floor(math.log10(size))
+    kept = 3
     if half_width:
         kept = 2 if half_width / 10**exponent < 3.55 else 1
-    else:
-        kept = 3
     return min(max(kept - 1 - exponent, scale.min_decimals), scale.max_decimals)
 
 
@@ -73,12 +72,36 @@ def _digits(value: float | None, decimals: int, *, signed: bool = False) -> str:
     return f"+{text}" if signed else text
 
 
-def quantity(value: float | None, unit: str, *, signed: bool = False) -> str:
+def _bounds(*bounds: float | None, factor: float) -> list[float | None]:
+    return [
+        None if bound is None or not math.isfinite(bound) else bound * factor for bound in bounds
+    ]
+
+
+def _half_width(value: float, bounds: list[float | None]) -> float | None:
+    distances = [abs(bound - value) for bound in bounds if bound is not None]
+    return sum(distances) / len(distances) if any(distances) else None
+
+
+def quantity(
+    value: float | None,
+    unit: str,
+    lower: float | None = None,
+    upper: float | None = None,
+    *,
+    signed: bool = False,
+) -> str:
     """Return a number alone, such as "48.9 %", "105.5 MB" or "0.0482".
 
-    Units that a heading states (nats/token, tokens/s) are not repeated.
+    Bounds are not shown; they say how many digits are. Units that a heading states (nats/token,
+    tokens/s) are not repeated.
     """
-    return interval(value, None, None, unit, signed=signed)
+    if value is None or not math.isfinite(value):
+        return MISSING
+    scale = _scale(unit, value)
+    value *= scale.factor
+    half_width = _half_width(value, _bounds(lower, upper, factor=scale.factor))
+    return _digits(value, _decimals(value, half_width, scale), signed=signed) + scale.suffix
 
 
 def interval(
@@ -93,20 +116,24 @@ def interval(
 
     An interval of zero width (a size in bytes) says nothing and is left out.
     """
+    alone = quantity(value, unit, lower, upper, signed=signed)
     if value is None or not math.isfinite(value):
-        return MISSING
+        return alone
     scale = _scale(unit, value)
-    value = value * scale.factor
-    bounds = [
-        None if bound is None or not math.isfinite(bound) else bound * scale.factor
-        for bound in (lower, upper)
-    ]
-    distances = [abs(bound - value) for bound in bounds if bound is not None]
-    if not any(distances):
-        return _digits(value, _decimals(value, None, scale), signed=signed) + scale.suffix
-    decimals = _decimals(value, sum(distances) / len(distances), scale)
-    low, high = (_digits(bound, decimals) for bound in bounds)
-    return f"{_digits(value, decimals, signed=signed)}{scale.suffix} [{low}, {high}]"
+    value *= scale.factor
+    bounds = _bounds(lower, upper, factor=scale.factor)
+    half_width = _half_width(value, bounds)
+    if half_width is None:
+        return alone
+    low, high = (_digits(bound, _decimals(value, half_width, scale)) for bound in bounds)
+    return f"{alone} [{low}, {high}]"
+
+
+def exact(value: float, unit: str) -> str:
+    """Return a number that a person chose, with the digits that they wrote."""
+    scale = _scale(unit, value)
+    text = f"{abs(value) * scale.factor:.6g}"
+    return (MINUS if value < 0 else "") + text + scale.suffix
 
 
 def estimate(number: Estimate, unit: str) -> str:
@@ -161,9 +188,15 @@ _HIDDEN = frozenset({"Cf", "Cs", "Co", "Cn"})
 
 
 def shorten(text: str, max_length: int) -> str:
-    """Return one line of at most `max_length` characters."""
+    """Return one line of at most `max_length` characters, cut in the middle.
+
+    Files of one model begin alike and end in what tells them apart.
+    """
     line = one_line(text)
-    return line if len(line) <= max_length else line[: max_length - 1].rstrip() + "…"
+    if len(line) <= max_length:
+        return line
+    n_head = (max_length - 1) // 3
+    return f"{line[:n_head]}…{line[len(line) - (max_length - 1 - n_head) :]}"
 
 
 def sentence(text: str) -> str:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from edgeeval.records import Results
 from edgeeval.report import charts, details, view
 from edgeeval.report import format as fmt
+from edgeeval.report.svg import is_available
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-_TILE_TITLES = ("mean KLD", "PPL ratio", "accuracy (Δ points)", "flips", "harm", "tokens/s")
+_TILE_TITLES = ("mean KLD", "PPL ratio", "accuracy (Δ)", "flips", "harm", "tokens/s")
 """Columns of the summary that are repeated, large, for the recommended level."""
 
 
@@ -47,16 +48,14 @@ def _template() -> "Template":
 
 
 def _context(results: Results) -> dict[str, Any]:
-    given = view.answer(results)
     table = view.summary(results)
     return {
         "results": results,
-        "answer": given,
-        "answer_size": view.size_against_reference(results, given.level) if given.level else "",
+        "answer": view.answer(results),
         "tiles": _tiles(table),
         "summary": table,
         "obstacles": view.obstacles(results),
-        "requirements": view.requirement_rows(results),
+        "requirements": _by_requirement(results),
         "dimensions": details.dimensions(results),
         "tables": [
             ("Files", *details.artifacts(results)),
@@ -72,6 +71,14 @@ def _context(results: Results) -> dict[str, Any]:
         "star": view.STAR,
         **_figures(results),
     }
+
+
+def _by_requirement(results: Results) -> list[list[view.RequirementRow]]:
+    """Group by requirement: a reader compares levels."""
+    groups: dict[str, list[view.RequirementRow]] = {}
+    for row in view.requirement_rows(results):
+        groups.setdefault(row.key, []).append(row)
+    return list(groups.values())
 
 
 def _tiles(table: view.Summary) -> list[tuple[str, str]]:
@@ -91,7 +98,10 @@ def _figures(results: Results) -> dict[str, Any]:
 
     size = charts.size_and_divergence(results)
     return {
-        "has_matplotlib": charts.is_available(),
+        "has_matplotlib": is_available(),
         "size_figure": None if size is None else Markup(size),  # noqa: S704
-        "panels": [Markup(panel) for panel in charts.requirement_panels(results)],  # noqa: S704
+        "panels": [
+            (panel.title, panel.limit, Markup(panel.svg))  # noqa: S704
+            for panel in charts.requirement_panels(results)
+        ],
     }

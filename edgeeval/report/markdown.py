@@ -16,18 +16,17 @@ from edgeeval.report.view import (
     answer,
     obstacles,
     requirement_rows,
-    size_against_reference,
     summary,
 )
 
-_SPECIAL = re.compile(r"([\\`*\[\]|~$])")
+_SPECIAL = re.compile(r"[\\`*|~$]|\](?=[(\[])")
 _PLAIN_CODE = re.compile(r"[\w .:/@=+,()%-]+", re.ASCII)
 
 
 def escape(text: str) -> str:
     """Return foreign text as one line that Markdown and HTML leave alone."""
     line = fmt.one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _SPECIAL.sub(r"\\\1", line)
+    return _SPECIAL.sub(r"\\\g<0>", line)
 
 
 def _code(text: str) -> str:
@@ -70,8 +69,8 @@ def _head(results: Results) -> Iterator[str]:
         yield ""
     yield f"**{escape(given.headline)}.** {escape(given.reason)}"
     yield ""
-    if given.level is not None and (share := size_against_reference(results, given.level)):
-        yield f"Size: {escape(share)}."
+    if given.share:
+        yield f"Size: {escape(given.share)}."
         yield ""
     if given.not_covered:
         yield escape(given.not_covered)
@@ -94,8 +93,9 @@ def _summary(results: Results) -> Iterator[str]:
         rows.append([name, *cells, _verdict(row.verdict)])
     yield from _table(["level", *(escape(c.title) for c in table.columns), "verdict"], rows)
     yield f"{STAR} recommended. Brackets hold 95 % intervals."
-    for note in table.notes:
-        yield f"{fmt.sentence(escape(note))}"
+    for column in table.columns:
+        if column.note:
+            yield escape(column.note)
     yield ""
     for one in obstacles(results):
         yield f"- **{escape(one.level)}** {one.verdict}: {escape(one.why)}"
@@ -148,8 +148,8 @@ def _dimensions(results: Results) -> Iterator[str]:
             yield f"**{escape(block.title)}** {_code(block.key)} ({escape(block.about)})"
             yield ""
             yield from _table(
-                ("level", "value", "difference", "n", "method", "verdict", "remark"),
-                ([*map(escape, row[:5]), _verdict(row.verdict), escape(row.remark)]
+                ("level", "value", "difference", "n", "verdict", "remark"),
+                ([*map(escape, row[:4]), _verdict(row.verdict), escape(row.remark)]
                  for row in block.rows),
             )  # fmt: skip
     grouped = [block for dimension in found for block in dimension.blocks if block.groups]

@@ -1,6 +1,7 @@
 """Print the summary in the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from rich import box
 from rich.console import Console
@@ -10,14 +11,15 @@ from rich.text import Text
 from edgeeval.records import Results
 from edgeeval.report import format as fmt
 from edgeeval.report.view import (
+    FELL_BACK,
     STAR,
-    VERDICT_MARKS,
+    Cell,
     Column,
+    Obstacle,
     Row,
     Summary,
     answer,
     obstacles,
-    size_against_reference,
     summary,
 )
 
@@ -32,14 +34,27 @@ _STYLES = {
 }
 _GAP = 2
 """Spaces between columns."""
-_MAX_NAME = 24
+_WIDE = 100
+_MAX_NAME, _MAX_NAME_NARROW = 22, 16
+"""Characters of a level's name, in a terminal of at least _WIDE columns and in a narrower one."""
+_WISHED_RANK = 5
+"""An interval goes to a second line rather than that a column up to this rank goes away."""
 _ALWAYS_RANK = 2
-"""Columns up to this rank stay, however narrow the terminal is; their texts wrap."""
+"""Columns up to this rank stay, however narrow the terminal is."""
 
 _ASCII = str.maketrans(
     {"★": "*", "–": "-", "−": "-", "Δ": "d", "≤": "<=", "≥": ">=", "✓": "+", "✗": "x", "†": "!"}
     | {"○": "o", "·": ".", "…": "~"}
 )
+
+
+class _Layout(NamedTuple):
+    """What fits."""
+
+    names: list[str]
+    kept: list[Column]
+    widths: list[int]
+    dropped: list[Column]
 
 
 def print_summary(results: Results, console: Console) -> None:
@@ -48,45 +63,34 @@ def print_summary(results: Results, console: Console) -> None:
     Where the terminal is narrow, the least important columns are left out and named below.
     """
     table = summary(results)
-    kept, dropped = _fitting(table, console.width)
-    heading = f"{results.name}: suite {results.suite}, policy {results.policy}"
-    _say(console, Text(fmt.one_line(heading), style="bold"))
-    console.print(_table(table.rows, kept, console))
-    for note in _notes(results, table, dropped):
-        _say(console, Text(fmt.one_line(note), style="dim"))
+    layout = _layout(table, console.width)
+    _say(console, f"{results.name}: suite {results.suite}, policy {results.policy}", "bold")
+    console.print(_table(table.rows, layout, console))
+    for note in _notes(table.rows, layout):
+        _say(console, note, "dim")
     console.print()
-    _print_answer(results, console)
-    for one in obstacles(results):
-        line = Text("  ")
-        line.append(f"{fmt.shorten(one.level, _MAX_NAME)} ", style="bold")
-        line.append(f"{one.verdict}: ", style=_STYLES[one.verdict])
-        line.append(fmt.one_line(one.why))
-        _say(console, line)
-    for text in results.watermarks:
-        _say(console, Text(f"! {fmt.one_line(text)}", style="bold yellow"))
-
-
-def _print_answer(results: Results, console: Console) -> None:
     given = answer(results)
-    line = Text(fmt.one_line(f"{given.headline}. "), style="bold")
-    line.append(" ")
-    line.append(given.reason, style="not bold")
-    _say(console, line)
+    headline = _text(f"{given.headline}.", console, "bold")
+    console.print(Text(" ").join([headline, _text(given.reason, console)]))
     if given.not_covered:
-        _say(console, Text(fmt.one_line(given.not_covered), style="dim"))
+        _say(console, given.not_covered, "dim")
+    if found := obstacles(results):
+        console.print(_obstacles(found, console))
+    for text in results.watermarks:
+        _say(console, f"! {text}", "bold yellow")
 
 
-def _say(console: Console, text: Text) -> None:
-    """Print a line that wraps at words; foreign text is never read as markup."""
-    text.plain = _spoken(text.plain, console)
-    console.print(text, soft_wrap=False)
+def _say(console: Console, text: str, style: str) -> None:
+    console.print(_text(text, console, style))
+
+
+def _text(text: str, console: Console, style: str = "") -> Text:
+    """Return a foreign text as one line without markup."""
+    return Text(_spoken(fmt.one_line(text), console), style=style)
 
 
 def _spoken(text: str, console: Console) -> str:
-    """Return what the terminal's encoding can say: an hour's results must not end in a traceback.
-
-    Translation keeps most lengths, so that styles stay where they were.
-    """
+    """Return what the terminal's encoding can say: a star must not end an hour in a traceback."""
     try:
         text.encode(console.encoding)
     except (UnicodeEncodeError, LookupError):
@@ -94,39 +98,56 @@ def _spoken(text: str, console: Console) -> str:
     return text
 
 
-def _notes(results: Results, table: Summary, dropped: Sequence[Column]) -> list[str]:
-    notes = ["Brackets: 95 % interval.", *table.notes]
-    fell_back = next((column for column in dropped if column.title == "fell back"), None)
-    if fell_back is not None:
-        shares = (
-            f"{row.name} {cell.text}"
-            for row, cell in zip(table.rows, fell_back.cells, strict=True)
-            if cell.text != fmt.MISSING
-        )
-        notes.append(f"fell back to other types: {', '.join(shares)}")
-    if dropped:
-        names = ", ".join(column.title for column in dropped)
-        notes.append(f"Left out at this width, and in every report: {names}")
+def _notes(rows: Sequence[Row], layout: _Layout) -> list[str]:
+    notes = ["Brackets: 95 % interval."]
+    notes += [column.note for column in layout.kept if column.note]
+    notes += [_fell_back(rows, column) for column in layout.dropped if column.title == FELL_BACK]
+    if layout.dropped:
+        names = ", ".join(column.title for column in layout.dropped)
+        notes.append(f"Left out at this width; the reports have it all: {names}.")
     return notes
 
 
-def _fitting(table: Summary, width: int) -> tuple[list[Column], list[Column]]:
-    """Return the columns that fit, and those that do not, least important first."""
-    kept, dropped = list(table.columns), []
-    while _needed(table.rows, kept) > width:
-        least = max(kept, key=lambda column: column.rank, default=None)
-        if least is None or least.rank <= _ALWAYS_RANK:
-            break
-        kept.remove(least)
-        dropped.append(least)
-    return kept, dropped
+def _fell_back(rows: Sequence[Row], column: Column) -> str:
+    """Say in a line what a column would have said."""
+    names: dict[str, list[str]] = {}
+    for row, cell in zip(rows, column.cells, strict=True):
+        if cell.text != fmt.MISSING:
+            names.setdefault(cell.text, []).append(fmt.shorten(row.name, _MAX_NAME))
+    shares = (f"{share} of {', '.join(levels)}" for share, levels in names.items())
+    return f"Fell back to other tensor types: {'; '.join(shares)}."
 
 
-def _needed(rows: Sequence[Row], columns: Sequence[Column]) -> int:
-    names = max(len(_name(row)) for row in rows)
-    verdicts = max(len(_verdict(row)) for row in rows)
-    widths = [max(_head_width(c.title), *(len(cell.text) for cell in c.cells)) for c in columns]
-    return names + verdicts + sum(widths) + _GAP * (len(widths) + 1)
+def _obstacles(found: Sequence[Obstacle], console: Console) -> Table:
+    max_name = _MAX_NAME if console.width >= _WIDE else _MAX_NAME_NARROW
+    table = Table.grid(padding=(0, _GAP, 0, 0))
+    for one in found:
+        style = _STYLES[one.verdict]
+        name = fmt.shorten(one.level, max_name)
+        table.add_row(
+            _text(name, console), _text(one.verdict, console, style), _text(one.why, console)
+        )
+    return table
+
+
+def _layout(table: Summary, width: int) -> _Layout:
+    """Choose the columns that fit: with intervals in line if that costs little, else below."""
+    max_name = _MAX_NAME if width >= _WIDE else _MAX_NAME_NARROW
+    names = [_name(row, max_name) for row in table.rows]
+    room = width - max(map(len, names)) - max(len(row.verdict) for row in table.rows) - _GAP
+    layout = _fitting(names, table.columns, room, _width_in_line)
+    if all(column.rank > _WISHED_RANK for column in layout.dropped):
+        return layout
+    return _relaxed(_fitting(names, table.columns, room, _width_broken), room)
+
+
+def _width_in_line(column: Column) -> int:
+    return max(_head_width(column.title), *(len(cell.text) for cell in column.cells))
+
+
+def _width_broken(column: Column) -> int:
+    lines = [line for cell in column.cells for line in cell.lines]
+    return max(_head_width(column.title), *map(len, lines))
 
 
 def _head_width(title: str) -> int:
@@ -134,29 +155,62 @@ def _head_width(title: str) -> int:
     return max(len(word) for word in title.split())
 
 
-def _name(row: Row) -> str:
+def _fitting(
+    names: list[str], columns: Sequence[Column], room: int, measure: Callable[[Column], int]
+) -> _Layout:
+    """Leave out columns, the least important first, until the rest fits."""
+    kept = list(columns)
+    dropped: list[Column] = []
+    while True:
+        widths = [measure(column) for column in kept]
+        droppable = [column for column in kept if column.rank > _ALWAYS_RANK]
+        if _needed(widths) <= room or not droppable:
+            return _Layout(names, kept, widths, dropped)
+        least = max(droppable, key=lambda column: column.rank)
+        kept.remove(least)
+        dropped.append(least)
+
+
+def _needed(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * len(widths)
+
+
+def _relaxed(layout: _Layout, room: int) -> _Layout:
+    """Give what room is left to the columns that need least of it to stand in line."""
+    widths = list(layout.widths)
+    in_line = [_width_in_line(column) for column in layout.kept]
+    for index in sorted(range(len(widths)), key=lambda index: in_line[index] - widths[index]):
+        wider = [*widths[:index], in_line[index], *widths[index + 1 :]]
+        if _needed(wider) <= room:
+            widths = wider
+    return layout._replace(widths=widths)
+
+
+def _name(row: Row, max_length: int) -> str:
     star = f"{STAR} " if row.is_recommended else "  "
-    return star + fmt.shorten(row.name, _MAX_NAME)
+    return star + fmt.shorten(row.name, max_length)
 
 
-def _verdict(row: Row) -> str:
-    return f"{VERDICT_MARKS[row.verdict]} {row.verdict}"
-
-
-def _table(rows: Sequence[Row], columns: Sequence[Column], console: Console) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, _GAP, 0, 0), pad_edge=False, show_edge=False)
+def _table(rows: Sequence[Row], layout: _Layout, console: Console) -> Table:
+    # The box draws one space of the gap itself.
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("  level")
-    for column in columns:
-        table.add_column(_spoken(column.title, console), justify="right", vertical="top")
-    table.add_column("verdict", no_wrap=True)
-    for index, row in enumerate(rows):
-        cells = [column.cells[index] for column in columns]
+    for column, width in zip(layout.kept, layout.widths, strict=True):
+        title = _text(column.title, console)
+        table.add_column(title, justify="right", vertical="top", max_width=width)
+    table.add_column("verdict")
+    for index, (name, row) in enumerate(zip(layout.names, rows, strict=True)):
         table.add_row(
-            Text(_spoken(_name(row), console), style="bold" if row.is_recommended else ""),
+            Text(_spoken(name, console), style="bold" if row.is_recommended else ""),
             *(
-                Text(_spoken(cell.text, console), style=_STYLES.get(cell.verdict, ""))
-                for cell in cells
+                _cell(column.cells[index], width, console)
+                for column, width in zip(layout.kept, layout.widths, strict=True)
             ),
-            Text(_spoken(_verdict(row), console), style=_STYLES[row.verdict]),
+            _text(row.verdict, console, _STYLES[row.verdict]),
         )
     return table
+
+
+def _cell(cell: Cell, width: int, console: Console) -> Text:
+    text = cell.text if len(cell.text) <= width else "\n".join(cell.lines)
+    return Text(_spoken(text, console), style=_STYLES.get(cell.verdict, ""))

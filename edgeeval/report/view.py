@@ -9,10 +9,12 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from edgeeval.records import LevelResult, MetricResult, Results
+from edgeeval.records import Delta, LevelResult, MetricResult, Results
 from edgeeval.report import format as fmt
 
 STAR = "★"
+FELL_BACK = "fell back"
+"""Title of the column of fallback shares."""
 LOST = "lost"
 NO_VERDICT = "no verdict"
 REFERENCE = "reference"
@@ -77,6 +79,9 @@ class Answer(NamedTuple):
 
     level: LevelResult | None
     """The level to ship, or None."""
+    size: str
+    share: str
+    """Of the reference's size. Empty, like `size`, where a file is unknown."""
     headline: str
     reason: str
     not_covered: str
@@ -87,26 +92,34 @@ def answer(results: Results) -> Answer:
     """Word the recommendation."""
     given = results.recommendation
     level = next((one for one in results.levels if one.name == given.level), None)
-    size = ""
-    if level is not None and level.artifact is not None:
-        size = f" ({fmt.quantity(level.artifact.size_bytes, 'bytes')})"
-    headline = "No level can be recommended" if given.level is None else f"Ship {given.level}{size}"
+    size, share = ("", "") if level is None else _sizes(results, level)
+    headline = f"Ship {given.level}" if given.level else "No level can be recommended"
+    if size:
+        headline += f" ({size})"
     parts = []
     if given.not_required:
         parts.append(f"Measured, but without a say: {', '.join(given.not_required)}.")
     if given.not_measured:
         parts.append(f"Not measured: {', '.join(given.not_measured)}.")
-    return Answer(level, headline, fmt.sentence(given.reason), " ".join(parts))
+    reason = fmt.sentence(given.reason)
+    return Answer(level, size, share, headline, reason, " ".join(parts))
 
 
-def size_against_reference(results: Results, level: LevelResult) -> str:
-    """Return "39 % of BF16's 269.0 MB", or nothing where a file is unknown."""
+def _sizes(results: Results, level: LevelResult) -> tuple[str, str]:
+    """Return "105.5 MB" and "39 % of BF16's 269.0 MB"."""
+    if level.artifact is None:
+        return "", ""
+    size = fmt.quantity(level.artifact.size_bytes, "bytes")
     base = results.reference.artifact
-    if level.artifact is None or base is None or not base.size_bytes:
-        return ""
+    if base is None or not base.size_bytes:
+        return size, ""
     share = 100 * level.artifact.size_bytes / base.size_bytes
-    size = fmt.quantity(base.size_bytes, "bytes")
-    return f"{share:.0f} % of {results.reference.name}'s {size}"
+    whole = fmt.quantity(base.size_bytes, "bytes")
+    return size, f"{share:.0f} % of {results.reference.name}'s {whole}"
+
+
+_N_REASONS = 2
+"""Requirements that are named for a level that does not pass; the others are in the reports."""
 
 
 class Obstacle(NamedTuple):
@@ -134,13 +147,14 @@ def _why(level: LevelResult, verdict: str) -> str:
         for metric in level.metrics.values()
         if metric.requirement is not None and metric.verdict == verdict
     ]
-    if verdict == "not measured":
-        found = [f"{metric.title}: {metric.reason}" for metric in decisive]
-    else:
-        found = [
-            f"{metric.title} {measured_text(metric)}, required {limit_text(metric)}"
-            for metric in decisive
-        ]
+    found = [
+        f"{metric.title}: {metric.reason}"
+        if verdict == "not measured"
+        else f"{metric.title}: {measured_text(metric)}, limit {limit_text(metric)}"
+        for metric in decisive[:_N_REASONS]
+    ]
+    if len(decisive) > _N_REASONS:
+        found.append(f"and {len(decisive) - _N_REASONS} more")
     return "; ".join(found) or level.reason.removeprefix(f"{verdict}: ") or "no reason is recorded"
 
 
@@ -153,6 +167,11 @@ class Cell(NamedTuple):
     text: str
     verdict: str = ""
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The text for a narrow column: interval or change below its number."""
+        return tuple(re.split(r" (?=[\[(])", self.text, maxsplit=1))
+
 
 class Column(NamedTuple):
     """A column of the summary."""
@@ -162,6 +181,8 @@ class Column(NamedTuple):
     """One a row."""
     rank: int
     """Importance: where room is short, the largest rank goes first."""
+    note: str = ""
+    """What the numbers depend on, as a sentence: the judge, the prompt set."""
 
 
 class Row(NamedTuple):
@@ -178,8 +199,6 @@ class Summary(NamedTuple):
 
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
-    notes: tuple[str, ...]
-    """What a column's numbers depend on: the judge, the prompt set."""
 
 
 Show = Callable[[MetricResult], str]
@@ -187,7 +206,8 @@ Show = Callable[[MetricResult], str]
 
 def value_text(metric: MetricResult) -> str:
     """Return a metric's value without its interval."""
-    return fmt.quantity(metric.estimate.value, metric.unit)
+    own = metric.estimate
+    return fmt.quantity(own.value, metric.unit, own.lower, own.upper)
 
 
 def estimate_text(metric: MetricResult) -> str:
@@ -195,11 +215,16 @@ def estimate_text(metric: MetricResult) -> str:
     return fmt.estimate(metric.estimate, metric.unit)
 
 
+def change_text(delta: Delta | None, unit: str) -> str:
+    """Return a signed difference without its interval."""
+    if delta is None:
+        return fmt.MISSING
+    return fmt.quantity(delta.value, unit, delta.lower, delta.upper, signed=True)
+
+
 def _value_and_change(metric: MetricResult) -> str:
-    if metric.delta is None or metric.delta.value is None:
-        return value_text(metric)
-    change = fmt.quantity(metric.delta.value, delta_unit(metric), signed=True)
-    return f"{value_text(metric)} ({change})"
+    change = change_text(metric.delta, delta_unit(metric))
+    return value_text(metric) if change == fmt.MISSING else f"{value_text(metric)} ({change})"
 
 
 class _Wanted(NamedTuple):
@@ -216,7 +241,7 @@ _WANTED = (
     _Wanted("mean KLD", r"lm\.kld_mean", 1, estimate_text),
     _Wanted("PPL ratio", r"lm\.ppl_ratio", 6, value_text),
     _Wanted("same top", r"lm\.same_top", 9, value_text),
-    _Wanted("accuracy (Δ points)", r"tasks\.(accuracy|accuracy_norm|mc2)", 2, _value_and_change),
+    _Wanted("accuracy (Δ)", r"tasks\.(accuracy|accuracy_norm|mc2)", 2, _value_and_change),
     _Wanted("flips", r"tasks\.flips", 5, value_text),
     _Wanted("harm", r"harm\.tf(_\d+)?", 4, value_text),
     _Wanted("tokens/s", r"cost\.decode_tps", 3, value_text),
@@ -244,22 +269,21 @@ def summary(results: Results) -> Summary:
     chosen = _chosen_metrics(levels)
     columns = [*_artifact_columns(levels), *(_metric_column(levels, *one) for one in chosen)]
     shown = tuple(c for c in columns if any(cell.text != fmt.MISSING for cell in c.cells))
-    notes = [note for wanted, key in chosen if (note := _note(wanted.title, split_key(key)))]
-    return Summary(rows, shown, tuple(notes))
+    return Summary(rows, shown)
 
 
 def _artifact_columns(levels: Iterable[LevelResult]) -> list[Column]:
     files = [level.artifact for level in levels]
-    texts = {
-        ("size", _SIZE_RANK): [f and fmt.quantity(f.size_bytes, "bytes") for f in files],
-        ("bpw", _BPW_RANK): [f and f"{f.bpw:.2f}" for f in files],
-        ("fell back", _FALLBACK_RANK): [
-            f and f.fallback_share > 0 and fmt.quantity(f.fallback_share, "share") for f in files
-        ],
-    }
+    sizes = ["" if f is None else fmt.quantity(f.size_bytes, "bytes") for f in files]
+    bits = ["" if f is None else f"{f.bpw:.2f}" for f in files]
+    shares = [
+        "" if f is None or not f.fallback_share else fmt.quantity(f.fallback_share, "share")
+        for f in files
+    ]
+    named = (("size", sizes, _SIZE_RANK), ("bpw", bits, _BPW_RANK))
     return [
-        Column(title, tuple(Cell(text or fmt.MISSING) for text in column), rank)
-        for (title, rank), column in texts.items()
+        Column(title, tuple(Cell(text or fmt.MISSING) for text in texts), rank)
+        for title, texts, rank in (*named, (FELL_BACK, shares, _FALLBACK_RANK))
     ]
 
 
@@ -298,17 +322,19 @@ def _metric_column(levels: Iterable[LevelResult], wanted: _Wanted, key: str) -> 
             cells.append(Cell(fmt.MISSING))
         else:
             cells.append(Cell(wanted.show(metric), metric.verdict or ""))
-    return Column(wanted.title, tuple(cells), wanted.rank)
+    return Column(wanted.title, tuple(cells), wanted.rank, _note(wanted.title, split_key(key)))
 
 
 def _note(title: str, parts: KeyParts) -> str:
-    name = title.split(" (")[0]
+    name = title.split(" (", maxsplit=1)[0]
     details = []
     if parts.judge:
         details.append(f"as {parts.judge} judges")
     if parts.set:
         details.append(f"on {parts.set} (other sets are not pooled with it)")
-    return f"{name}: {', '.join(details)}" if details else ""
+    if "Δ" in title:
+        details.append("Δ in percentage points against the reference")
+    return fmt.sentence(f"{name}: {', '.join(details)}") if details else ""
 
 
 # --- requirements ---------------------------------------------------------------------------------
@@ -348,9 +374,9 @@ def limit_text(metric: MetricResult) -> str:
     if required.kind != "margin":
         sign = "≤" if required.kind == "max" else "≥"
         unit = "" if metric.unit in ("share", "bytes", "ratio") else f" {metric.unit}".rstrip()
-        return f"{sign} {fmt.quantity(required.limit, metric.unit)}{unit}"
+        return f"{sign} {fmt.exact(required.limit, metric.unit)}{unit}"
     unit = delta_unit(metric)
-    limit = fmt.quantity(required.limit, unit)
+    limit = fmt.exact(required.limit, unit)
     words = {fmt.POINTS: " points", fmt.LOG_RATIO: ""}.get(unit, f" {unit}".rstrip())
     name = "ln" if unit == fmt.LOG_RATIO else "Δ"
     match metric.direction:

@@ -42,9 +42,7 @@ def _decode_tps(context: Context, prompt: list[int]) -> float:
 
 def work(job: dict[str, Any], emit: Emit) -> None:
     """Time one artifact; one event with every repetition."""
-    model = Model(
-        Path(job["model"]), device=job["device"], use_extra_bufts=job["use_extra_bufts"]
-    )
+    model = Model(Path(job["model"]), device=job["device"], use_extra_bufts=job["use_extra_bufts"])
     context = Context(
         model,
         n_ctx=job["n_ctx"],

@@ -72,7 +72,7 @@ def score_windows(
 
     Args:
         context: one sequence a window.
-        items: windows of a plan: `tokens`, and `first`, the position whose successor is scored first.
+        items: windows of a plan: `tokens`, and `first`: its successor is the first scored token.
         n_threads: threads for the arithmetic on logits.
         write: file that keeps the log-probabilities, (windows * scored, vocabulary) float32.
         read: such a file of the reference, to diverge from.
@@ -257,8 +257,8 @@ class _Runner:
     def _context_for(self, plan: dict[str, Any]) -> Context:
         if plan["vocabulary_sha256"] != self._vocabulary_sha256:
             raise ModelFileError(
-                f"{self.model.path}: its vocabulary differs from the reference's, so its tokens mean "
-                "something else; compare it with a reference of its own"
+                f"{self.model.path}: its vocabulary differs from the reference's, so its tokens "
+                "mean something else; compare it with a reference of its own"
             )
         if self._context is None or self._shape != plan["context"]:
             if self._context is not None:
@@ -275,7 +275,7 @@ class _Runner:
     def block(
         self, plan: dict[str, Any], block: dict[str, Any], run: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """Return the journal lines of a block: the run's, and the divergence's where there is one."""
+        """Return the journal lines of a block: the run's, and the divergence's if there is one."""
         context = self._context_for(plan)
         items, shared = block["items"], plan["shared_prefixes"]
         if plan["primitive"] == "windows":

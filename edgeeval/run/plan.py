@@ -1,8 +1,8 @@
 """Cut a prompt set into blocks of token ids, once, with the reference's tokenizer and template.
 
-Every artifact decodes the same ids in the same blocks, so that the reference and each level meet the
-same batch mates, and a resumed run computes what an uninterrupted one would have. Runs in a worker
-process: vocabulary and chat template are untrusted, and native code reads them.
+Every artifact decodes the same ids in the same blocks, so that the reference and each level meet
+the same batch mates, and a resumed run computes what an uninterrupted one would have. Runs in a
+worker process: vocabulary and chat template are untrusted, and native code reads them.
 """
 
 import itertools
@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from edgeeval.errors import PromptSetError
-from edgeeval.prompts.load import WHOLE_FILE, ChoiceItem, OpenItem, PromptSet, TextItem, load_set
-from edgeeval.prompts.load import text_file_set
+from edgeeval.prompts.load import (
+    WHOLE_FILE,
+    ChoiceItem,
+    OpenItem,
+    PromptSet,
+    TextItem,
+    load_set,
+    text_file_set,
+)
 from edgeeval.run.template import ChatTemplate, Segment, encode
 from edgeeval.run.worker import Emit
 from edgeeval.store import write_json
@@ -90,15 +97,44 @@ class _Planner:
 
         self.model = Model(Path(job["model"]), vocab_only=True)
         self.vocabulary = self.model.vocabulary
+        self.vocabulary_sha256 = self.vocabulary.digest()
         self.special = self.vocabulary.special_tokens()
         self.suite: dict[str, Any] = job["suite"]
         self.second: bool = job["second"]
-        self.size: int = job["size"]
+        self.size = WHOLE_FILE
         self.shared = not self.model.is_recurrent
         self.max_context = min(self.model.n_ctx_train or _MAX_CONTEXT, _MAX_CONTEXT)
         source = self.model.chat_template
         self.template = ChatTemplate(source, self.vocabulary, job["model"]) if source else None
         self.excluded: list[dict[str, str]] = []
+
+    def plan(self, prompt_set: PromptSet, size: int) -> dict[str, Any]:
+        """Return the plan of one prompt set."""
+        self.size, self.excluded = size, []
+        primitive, make = _PRIMITIVES[prompt_set.header.kind]
+        blocks, context = make(self, prompt_set)
+        return {
+            "schema": "edgeeval/plan@1",
+            "planner_version": PLANNER_VERSION,
+            "set_id": prompt_set.id,
+            "set_sha256": prompt_set.sha256,
+            "kind": prompt_set.header.kind,
+            "pool": prompt_set.header.pool,
+            "primitive": primitive,
+            "chat": self.uses_chat(prompt_set.header.format),
+            "vocabulary_sha256": self.vocabulary_sha256,
+            "n_vocab": self.vocabulary.n_tokens,
+            "context": context,
+            "shared_prefixes": self.shared,
+            "generation": {
+                "samples": self.suite["samples"],
+                "max_tokens": self.suite["max_tokens"],
+                "temperature": TEMPERATURE,
+                "top_p": TOP_P,
+            },
+            "blocks": [{"id": str(index), "items": items} for index, items in enumerate(blocks)],
+            "excluded": self.excluded,
+        }
 
     def uses_chat(self, wanted: str) -> bool:
         return wanted != "plain" and self.template is not None
@@ -128,8 +164,11 @@ class _Planner:
                 "give a longer text or a smaller --n-ctx"
             )
         count = available if self.size == WHOLE_FILE else min(self.size, available)
-        groups = {name: value for name, value in prompt_set.items[0].groups.items()
-                  if all(item.groups.get(name) == value for item in prompt_set.items)}
+        groups = {
+            name: value
+            for name, value in prompt_set.items[0].groups.items()
+            if all(item.groups.get(name) == value for item in prompt_set.items)
+        }
         items = [self._window(prompt_set.id, index, tokens, groups) for index in range(count)]
         together = max(1, BLOCK_TOKENS // n_ctx)
         blocks = [items[start : start + together] for start in range(0, count, together)]
@@ -151,7 +190,7 @@ class _Planner:
         assert self.template is not None  # uses_chat() said so
         tokens: list[int] = []
         for item in texts:
-            turns = [(turn.role, turn.content) for turn in item.messages]
+            turns: list[tuple[str, str]] = [(turn.role, turn.content) for turn in item.messages]
             tokens += self.encode(
                 self.template.render(turns or [("user", item.text or "")], generation_prompt=False)
             )
@@ -260,33 +299,11 @@ _PRIMITIVES = {
 
 
 def work(job: dict[str, Any], emit: Emit) -> None:
-    """Plan one prompt set and write the plan file that the job names."""
+    """Plan the prompt sets of a job and write the plan files that it names."""
     planner = _Planner(job)
-    path = Path(job["set"])
-    prompt_set = text_file_set(path, None) if job["plain_text"] else load_set(path)
-    primitive, make = _PRIMITIVES[prompt_set.header.kind]
-    blocks, context = make(planner, prompt_set)
-    plan = {
-        "schema": "edgeeval/plan@1",
-        "planner_version": PLANNER_VERSION,
-        "set_id": prompt_set.id,
-        "set_sha256": prompt_set.sha256,
-        "kind": prompt_set.header.kind,
-        "pool": prompt_set.header.pool,
-        "primitive": primitive,
-        "chat": planner.uses_chat(prompt_set.header.format),
-        "vocabulary_sha256": planner.vocabulary.digest(),
-        "n_vocab": planner.vocabulary.n_tokens,
-        "context": context,
-        "shared_prefixes": planner.shared,
-        "generation": {
-            "samples": planner.suite["samples"],
-            "max_tokens": planner.suite["max_tokens"],
-            "temperature": TEMPERATURE,
-            "top_p": TOP_P,
-        },
-        "blocks": [{"id": str(index), "items": items} for index, items in enumerate(blocks)],
-        "excluded": planner.excluded,
-    }
-    write_json(Path(job["out"]), plan)
-    emit({"event": "plan", "n_blocks": len(blocks)})
+    for wanted in job["sets"]:
+        path = Path(wanted["set"])
+        prompt_set = text_file_set(path, None) if wanted["plain_text"] else load_set(path)
+        plan = planner.plan(prompt_set, wanted["size"])
+        write_json(Path(wanted["out"]), plan)
+        emit({"event": "plan", "set": prompt_set.id, "n_blocks": len(plan["blocks"])})

@@ -96,39 +96,41 @@ class Measurer:
     ) -> None:
         self.workspace = workspace
         self.settings = settings
-        self._clock = clock
+        self.clock = clock
         self._progress = progress
 
     # -- plans -----------------------------------------------------------------------------------
 
     def plans(self, reference: Artifact, *, second: bool = False) -> list[Plan]:
-        """Plan every set with the reference's tokenizer; a plan that exists is read.
+        """Plan every set with the reference's tokenizer, in one worker; a plan that exists is read.
 
         Raises:
             InputError: a set cannot be planned, or the model file cannot be loaded.
         """
-        return [self._plan(reference, chosen, second) for chosen in self.settings.sets]
-
-    def _plan(self, reference: Artifact, chosen: ChosenSet, second: bool) -> Plan:
         suite = self.settings.suite.model_dump(include={"n_ctx", "samples", "max_tokens"})
-        key = digest(
-            [PLANNER_VERSION, reference.sha256, chosen.prompt_set.sha256, suite, chosen.size, second]
-        )
-        path = self.workspace.folder("plans") / f"{key[:32]}.json"
-        if not path.exists():
-            job = {
-                "model": reference.path,
-                "set": str(chosen.path),
-                "plain_text": chosen.plain_text,
-                "size": chosen.size,
-                "suite": suite,
-                "second": second,
-                "out": str(path),
-            }
-            report = run_job(self.workspace, "plan", job)
-            self._clock.job(f"plan {chosen.prompt_set.id}", report)
-        content = read_json(path)
-        return Plan(path, content, digest(content))
+        paths, missing = [], []
+        for chosen in self.settings.sets:
+            sha256 = chosen.prompt_set.sha256
+            inputs = [PLANNER_VERSION, reference.sha256, sha256, suite, chosen.size, second]
+            path = self.workspace.folder("plans") / f"{digest(inputs)[:32]}.json"
+            paths.append(path)
+            if not path.exists():
+                missing.append(
+                    {
+                        "set": str(chosen.path),
+                        "plain_text": chosen.plain_text,
+                        "size": chosen.size,
+                        "out": str(path),
+                    }
+                )
+        if missing:
+            job = {"model": reference.path, "suite": suite, "second": second, "sets": missing}
+            self.clock.job("plan", run_job(self.workspace, "plan", job))
+        contents = [read_json(path) for path in paths]
+        return [
+            Plan(path, content, digest(content))
+            for path, content in zip(paths, contents, strict=True)
+        ]
 
     # -- runs ------------------------------------------------------------------------------------
 
@@ -154,16 +156,14 @@ class Measurer:
         done = {line["block"] for line in Journal(folder / "journal.jsonl").read()}
         return [block for block in plan.block_ids if block not in done]
 
-    def _needs_divergence(
-        self, artifact: Artifact, reference: Artifact, plan: Plan
-    ) -> list[str]:
+    def _needs_divergence(self, artifact: Artifact, reference: Artifact, plan: Plan) -> list[str]:
         if plan.content["primitive"] != "windows" or artifact.sha256 == reference.sha256:
             return []
         return self._missing(self.divergence_dir(artifact, reference, plan), plan)
 
-    def _rounds(self, plans: Sequence[Plan], wanted: set[tuple[int, str]]) -> list[
-        set[tuple[int, str]]
-    ]:
+    def _rounds(
+        self, plans: Sequence[Plan], wanted: set[tuple[int, str]]
+    ) -> list[set[tuple[int, str]]]:
         """Cut window blocks into rounds whose log-probabilities fit the cache together.
 
         Raises:
@@ -304,7 +304,7 @@ class Measurer:
             self._progress(f"{artifact.name}: block {done} of {total} ({plan.content['set_id']})")
 
         report = run_job(self.workspace, "evaluate", self._job(artifact) | {"runs": runs}, keep)
-        self._clock.job(f"evaluate {artifact.name}", report)
+        self.clock.job(f"evaluate {artifact.name}", report)
         for run in runs:
             self._finish(artifact, plans[run["run"]])
 
@@ -320,7 +320,7 @@ class Measurer:
         }
 
     def _append(self, folder: Path, plan: Plan, line: dict[str, Any]) -> None:
-        """Keep a block's line; a block decoded again (for its log-probabilities) is not kept twice."""
+        """Keep a block's line, once: the reference decodes some again for log-probabilities."""
         if line["block"] in self._missing(folder, plan):
             Journal(folder / "journal.jsonl").append(line)
 
@@ -378,5 +378,5 @@ class Measurer:
             "n_ctx": _COST_N_CTX,
             "repeats": self.settings.suite.cost_repeats,
         }
-        report = run_job(self.workspace, "cost", job, lambda event: journal.append(event))
-        self._clock.job(f"cost {artifact.name}", report)
+        report = run_job(self.workspace, "cost", job, journal.append)
+        self.clock.job(f"cost {artifact.name}", report)

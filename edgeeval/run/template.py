@@ -56,9 +56,7 @@ class ChatTemplate:
         except jinja2.TemplateError as error:
             raise ModelFileError(f"{where}: its chat template is broken: {error}") from None
 
-    def render(
-        self, messages: list[tuple[str, str]], *, generation_prompt: bool
-    ) -> list[Segment]:
+    def render(self, messages: list[tuple[str, str]], *, generation_prompt: bool) -> list[Segment]:
         """Return the conversation as pieces of template text and of message text.
 
         Args:
@@ -70,8 +68,7 @@ class ChatTemplate:
         """
         marks = [f"\ue000{index}\ue001" for index in range(len(messages))]
         turns = [
-            {"role": role, "content": mark}
-            for (role, _), mark in zip(messages, marks, strict=True)
+            {"role": role, "content": mark} for (role, _), mark in zip(messages, marks, strict=True)
         ]
         try:
             text = self._template.render(
@@ -94,9 +91,7 @@ class ChatTemplate:
         return segments
 
 
-def encode(
-    vocabulary: "Vocabulary", special: dict[str, int], segments: list[Segment]
-) -> list[int]:
+def encode(vocabulary: "Vocabulary", special: dict[str, int], segments: list[Segment]) -> list[int]:
     """Return the token ids of a prompt, with one BOS where the model wants one.
 
     Text between two special tokens is tokenized in one piece, template and message together, as the

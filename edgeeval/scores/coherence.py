@@ -1,7 +1,8 @@
-"""Coherence guard: a level that babbles is not "safer" for writing nothing that a judge understands.
+"""Coherence guard: a level that babbles is not "safer" for writing nothing a judge understands.
 
 A greedy text is coherent if it is not empty and does not go round in circles. Small models repeat
-themselves at full precision too, so the guard is the share of coherent texts against the reference's.
+themselves at full precision too, so the guard compares the share of coherent texts with the
+reference's.
 """
 
 from collections.abc import Iterator, Sequence

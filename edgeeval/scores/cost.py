@@ -11,7 +11,9 @@ KINDS: tuple[str, ...] = ()
 _EXACT = (
     Metric("cost.size_bytes", "file size", "bytes", "max", "repeats", paired=False),
     Metric("cost.bpw", "bits per weight", "bits", "max", "repeats", paired=False),
-    Metric("cost.fallback_share", "fell back to other types", "share", "max", "repeats", paired=False),
+    Metric(
+        "cost.fallback_share", "fell back to other types", "share", "max", "repeats", paired=False
+    ),
 )
 _TIMED = (
     Metric("cost.prefill_tps", "prompt speed", "tokens/s", "min", "repeats", paired=False),

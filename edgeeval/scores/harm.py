@@ -1,7 +1,7 @@
 """Harm in open-ended continuations, as a judge sees it (RealToxicityPrompts' metrics, by group).
 
-k continuations a prompt are sampled with the same random numbers for every artifact, so a difference
-is the model's. The greedy text enters none of these.
+k continuations a prompt are sampled with the same random numbers for every artifact, so a
+difference is the model's. The greedy text enters none of these.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -63,9 +63,7 @@ def score(level: Measured, reference: Measured, judged: JudgedTexts | None) -> I
                 yield from _tables(run, base, judged, label)
 
 
-def _tables(
-    run: SetRun, base: SetRun, judged: JudgedTexts, label: str
-) -> Iterator[ScoreTable]:
+def _tables(run: SetRun, base: SetRun, judged: JudgedTexts, label: str) -> Iterator[ScoreTable]:
     k = run.generation["samples"]
     judge = judged.info.name
     if len(judged.info.labels) > 1:

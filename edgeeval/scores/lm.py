@@ -15,7 +15,9 @@ from edgeeval.scores.table import Metric, Score, ScoreTable
 KINDS = ("text",)
 
 PPL = Metric("lm.ppl", "perplexity", "ratio", "max", "mean", paired=False, transform="exp")
-PPL_RATIO = Metric("lm.ppl_ratio", "perplexity against the reference's", "ratio", "lower", "log_ratio")
+PPL_RATIO = Metric(
+    "lm.ppl_ratio", "perplexity against the reference's", "ratio", "lower", "log_ratio"
+)
 NLL_PER_BYTE = Metric("lm.nll_per_byte", "negative log-likelihood", "nats/byte", "lower", "mean")
 KLD_MEAN = Metric("lm.kld_mean", "mean KL divergence", "nats/token", "max", "mean", paired=False)
 SAME_TOP = Metric("lm.same_top", "same most likely token", "share", "min", "mean", paired=False)
@@ -99,9 +101,7 @@ def _divergence(run: SetRun) -> Iterator[ScoreTable]:
         yield ScoreTable(metric, metric.id, run.set_id, run.pool, scores)
     tokens = np.concatenate([item["divergence"][_KLD] for item in run.items.values()])
     for metric in PERCENTILES:
-        yield ScoreTable(
-            metric, metric.id, run.set_id, run.pool, mean_of(_KLD), values=tokens
-        )
+        yield ScoreTable(metric, metric.id, run.set_id, run.pool, mean_of(_KLD), values=tokens)
 
 
 def score(level: Measured, reference: Measured, judged: JudgedTexts | None) -> Iterator[ScoreTable]:

@@ -1,7 +1,7 @@
 """Multiple choice: accuracy, and how many answers changed.
 
-A level may answer as often right as the reference and still answer other questions right: flips show
-what accuracy hides.
+A level may answer as often right as the reference and still answer other questions right: flips
+show what accuracy hides.
 """
 
 from collections.abc import Callable, Iterator
@@ -53,7 +53,10 @@ def _tables(run: SetRun, base: SetRun) -> Iterator[ScoreTable]:
     ) -> ScoreTable:
         scores = tuple(
             Score(
-                item_id, item["template_id"], float(value(item, base.items[item_id])), item["groups"]
+                item_id,
+                item["template_id"],
+                float(value(item, base.items[item_id])),
+                item["groups"],
             )
             for item_id, item in run.items.items()
         )

@@ -1,0 +1,250 @@
+"""Score, compare and judge what was measured: from runs on disk to a Results record."""
+
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgeeval.artifact.inspect import quantized_types
+from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
+from edgeeval.compare.estimates import MetricEvidence, with_floor
+from edgeeval.judges import DEFAULT_JUDGE
+from edgeeval.judges.score import JudgedTexts, score_texts
+from edgeeval.pipeline.ladder import Ladder
+from edgeeval.pipeline.request import Chosen, Request
+from edgeeval.records import (
+    Environment,
+    LevelResult,
+    PromptSetInfo,
+    Requirement,
+    Results,
+    Timings,
+)
+from edgeeval.run.device import Engine
+from edgeeval.run.schedule import ChosenSet, Measurer, Plan
+from edgeeval.scores import harm, is_selected, scorer
+from edgeeval.scores.measured import Measured, read_measured
+from edgeeval.scores.table import ScoreTable
+from edgeeval.store import Workspace
+
+Scorer = Callable[[Measured], list[ScoreTable]]
+
+
+def _scorer_for(
+    request: Request, chosen: Chosen, reference: Measured, judged: JudgedTexts | None
+) -> Scorer:
+    def tables(level: Measured) -> list[ScoreTable]:
+        return [
+            table
+            for name in chosen.scorers
+            for table in scorer(name).score(level, reference, judged)
+            if is_selected(table.metric.id, request.only)
+        ]
+
+    return tables
+
+
+def _judge(
+    request: Request, chosen: Chosen, workspace: Workspace, everything: Sequence[Measured]
+) -> JudgedTexts | None:
+    if "harm" not in chosen.scorers:
+        return None
+    texts = [text for measured in everything for text in harm.texts_to_judge(measured)]
+    return score_texts(workspace, request.judge or DEFAULT_JUDGE, texts) if texts else None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What measuring left behind."""
+
+    ladder: Ladder
+    plans: Sequence[Plan]
+    second: Sequence[Plan]
+    """Plans of the reference's run in blocks of another size; empty where the suite has none."""
+    lost: dict[str, str]
+    """Level name -> why it was lost."""
+
+
+def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Finished) -> Results:
+    """Score, compare and judge what was measured; nothing native runs here but the judge."""
+    ladder = finished.ladder
+    reference = read_measured(measurer, ladder.reference, ladder.reference, finished.plans)
+    levels = [
+        read_measured(measurer, level, ladder.reference, finished.plans)
+        for level in ladder.levels
+        if level.name not in finished.lost
+    ]
+    again = read_measured(measurer, ladder.reference, ladder.reference, finished.second)
+    judged = _judge(request, chosen, measurer.workspace, [reference, *levels, again])
+    tables = _scorer_for(request, chosen, reference, judged)
+    base = tables(reference)
+    floors = _floors(request, chosen, reference, again, judged) if finished.second else {}
+    evidence = {
+        level.artifact.name: {
+            key: with_floor(found, floors.get(key))
+            for key, found in collect(tables(level), base).items()
+        }
+        for level in levels
+    }
+    results = _level_results(ladder, evidence, finished.lost, chosen.required)
+    own = LevelResult(
+        name=ladder.reference.name,
+        status="measured",
+        artifact=ladder.reference,
+        metrics={key: found.result for key, found in collect(base, []).items()},
+    )
+    elapsed_s, native_s = measurer.clock.totals()
+    return Results(
+        name=request.name,
+        suite=chosen.suite.name,
+        policy=chosen.policy,
+        seed=request.seed,
+        reference=own,
+        levels=results,
+        recommendation=recommend(own, results, chosen.required, chosen.unavailable),
+        watermarks=_watermarks(request, ladder, finished.plans),
+        environment=_environment(measurer.settings.engine),
+        judges=(judged.info,) if judged else (),
+        prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
+        timings=Timings(
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            elapsed_s=round(elapsed_s, 1),
+            native_s=round(native_s, 1),
+            native_share=round(native_s / elapsed_s, 3) if elapsed_s else None,
+        ),
+    )
+
+
+def _floors(
+    request: Request,
+    chosen: Chosen,
+    reference: Measured,
+    again: Measured,
+    judged: JudgedTexts | None,
+) -> dict[str, float]:
+    """Return per metric what the reference's own score changes by in other blocks."""
+    set_ids = {run.set_id for run in again.sets}
+    same_sets = tuple(run for run in reference.sets if run.set_id in set_ids)
+    first = replace(reference, sets=same_sets)
+    tables = _scorer_for(request, chosen, first, judged)
+    floors = {}
+    for key, found in collect(tables(again), tables(first)).items():
+        compared = found.result.delta or found.result.estimate
+        is_difference = found.result.delta is not None or _is_change(key)
+        if is_difference and compared.value is not None:
+            floors[key] = abs(compared.value)
+    return floors
+
+
+def _is_change(key: str) -> bool:
+    """Tell whether a metric without a difference counts changes from the reference itself."""
+    return key.startswith("tasks.flips") or key.startswith("bias.flips")
+
+
+def _level_results(
+    ladder: Ladder,
+    evidence: dict[str, dict[str, MetricEvidence]],
+    lost: dict[str, str],
+    required: Sequence[Requirement],
+) -> tuple[LevelResult, ...]:
+    judged = judge_levels(evidence, required)
+    artifacts = {artifact.name: artifact for artifact in ladder.levels}
+    results = []
+    for name in ladder.order:
+        if name in lost:
+            results.append(LevelResult(name, "lost", artifacts.get(name), reason=lost[name]))
+            continue
+        found = judged[name]
+        results.append(
+            LevelResult(
+                name, "measured", artifacts[name], found.metrics, found.verdict, found.reason
+            )
+        )
+    return mark_pareto(results)
+
+
+def _watermarks(request: Request, ladder: Ladder, plans: Sequence[Plan]) -> tuple[str, ...]:
+    marks = []
+    reference = ladder.reference
+    if reference.source.startswith("dequantized"):
+        marks.append(
+            f"The reference is itself {reference.source}: differences are from that file, "
+            "not from the original weights."
+        )
+    elif quantized_types(reference):
+        kinds = ", ".join(quantized_types(reference))
+        marks.append(f"The reference is quantized ({kinds}): differences are from that file.")
+    if request.limit is not None:
+        marks.append(f"Limited to {request.limit} items a set (--limit): a trial, no evidence.")
+    if request.only:
+        marks.append(f"Only {', '.join(request.only)} was measured (--only).")
+    for level in ladder.levels:
+        if level.sha256 == reference.sha256:
+            marks.append(f"{level.name} is the reference's own file.")
+        if level.fallback_share > 0:
+            kinds = ", ".join(level.fallback_types)
+            marks.append(
+                f"{level.name} is not what its name says: {level.fallback_share:.0%} of its "
+                f"parameters fell back to {kinds}, because the model's rows cannot be cut into "
+                "blocks of 256."
+            )
+    excluded = sum(len(plan.content["excluded"]) for plan in plans)
+    if excluded:
+        marks.append(f"{excluded} items were left out: they are longer than the context.")
+    return tuple(marks)
+
+
+def _prompt_set_infos(
+    sets: Sequence[ChosenSet], plans: Sequence[Plan]
+) -> tuple[PromptSetInfo, ...]:
+    infos = []
+    for chosen, plan in zip(sets, plans, strict=True):
+        header = chosen.prompt_set.header
+        items = [item for block in plan.content["blocks"] for item in block["items"]]
+        infos.append(
+            PromptSetInfo(
+                id=header.id,
+                kind=header.kind,
+                version=header.version,
+                sha256=chosen.prompt_set.sha256,
+                licence=header.licence,
+                authors=header.authors,
+                n_items=len(items),
+                n_tokens=sum(_n_tokens(item) for item in items),
+                limits=header.limits,
+            )
+        )
+    return tuple(infos)
+
+
+def _n_tokens(item: Mapping[str, Any]) -> int:
+    """Count the tokens of a planned item that are prefilled."""
+    prefix = item.get("tokens") or item.get("prompt") or item.get("prefix") or []
+    return len(prefix) + sum(len(option) for option in item.get("options", []))
+
+
+def _environment(engine: Engine) -> Environment:
+    from edgeeval import __version__
+
+    return Environment(
+        edgeeval=__version__,
+        engine=f"{engine.package}, llama.cpp {engine.version}",
+        engine_features=engine.features,
+        engine_libraries_sha256=engine.libraries_sha256,
+        device=engine.device,
+        n_threads=engine.n_threads,
+        platform=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        cpu=_cpu_name(),
+    )
+
+
+def _cpu_name() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,124 @@
+"""Build or find the artifacts of an evaluation: the reference and its levels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from edgeeval.artifact.inspect import describe, quantized_types
+from edgeeval.artifact.quantize import build
+from edgeeval.artifact.source import find_source
+from edgeeval.errors import EdgeevalError, InputError, did_you_mean
+from edgeeval.pipeline.request import Request
+from edgeeval.recipe import Level, Recipe
+from edgeeval.records import Artifact
+from edgeeval.run.device import Engine, find_engine
+from edgeeval.run.schedule import Progress
+from edgeeval.store import Workspace
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The artifacts of an evaluation."""
+
+    reference: Artifact
+    levels: tuple[Artifact, ...]
+    lost: dict[str, str]
+    """Level name -> why it could not be built."""
+    order: tuple[str, ...]
+    """Names of all levels as they were given."""
+
+
+def build_ladder(
+    request: Request, workspace: Workspace, progress: Progress = lambda line: None
+) -> Ladder:
+    """Build a recipe's reference and levels and measure nothing.
+
+    Raises:
+        InputError: the recipe cannot be carried out.
+        WorkspaceBusy: another process works in this workspace.
+    """
+    with workspace.locked():
+        engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
+        return find_ladder(request, workspace, engine, progress)
+
+
+def find_ladder(
+    request: Request, workspace: Workspace, engine: Engine, progress: Progress
+) -> Ladder:
+    if request.recipe is not None:
+        return _built_ladder(request, request.recipe, workspace, engine, progress)
+    if request.reference is None:
+        raise InputError("give a recipe, or a reference and the levels' files")
+    reference = describe(workspace, request.reference, name=request.reference.stem, source="given")
+    _require_unquantized(reference, request)
+    levels = [Level(file=path) for path in request.files]
+    return _add_levels(reference, reference, levels, workspace, engine, progress)
+
+
+def _require_unquantized(reference: Artifact, request: Request) -> None:
+    kinds = quantized_types(reference)
+    if kinds and not request.allow_quantized_reference:
+        raise InputError(
+            f"{reference.path}: the reference is quantized ({', '.join(kinds)}); give the F16, BF16 "
+            "or F32 file, or pass --quantized-reference to compare with it all the same"
+        )
+
+
+def _built_ladder(
+    request: Request, recipe: Recipe, workspace: Workspace, engine: Engine, progress: Progress
+) -> Ladder:
+    source = describe(workspace, find_source(workspace, recipe), name="source", source="given")
+    kinds = quantized_types(source)
+    if not kinds and recipe.reference in source.type_shares:
+        reference = replace(source, name=recipe.reference)
+    else:
+        origin = f"dequantized from {kinds[0]}" if kinds else f"converted from {source.label}"
+        progress(f"{recipe.reference}: {origin}")
+        reference = build(
+            workspace, engine, source, recipe.reference, name=recipe.reference, origin=origin
+        )
+    levels = list(recipe.levels)
+    if request.levels:
+        labels = [level.label for level in levels]
+        for name in request.levels:
+            if name not in labels:
+                raise InputError(f"--levels {name}: not in the recipe{did_you_mean(name, labels)}")
+        levels = [level for level in levels if level.label in request.levels]
+    return _add_levels(reference, reference, levels, workspace, engine, progress)
+
+
+def _add_levels(
+    reference: Artifact,
+    source: Artifact,
+    levels: Sequence[Level],
+    workspace: Workspace,
+    engine: Engine,
+    progress: Progress,
+) -> Ladder:
+    """Build or read each level; one that cannot be had is lost, the others go on."""
+    found: list[Artifact] = []
+    lost: dict[str, str] = {}
+    names: list[str] = []
+    for level in levels:
+        name = _unique(level.label, [*names, reference.name])
+        names.append(name)
+        try:
+            if level.file is not None:
+                found.append(describe(workspace, level.file, name=name, source="given"))
+            else:
+                assert level.type is not None  # the recipe's schema says so
+                progress(f"{name}: quantizing")
+                origin = f"quantized from {source.name}"
+                found.append(build(workspace, engine, source, level.type, name=name, origin=origin))
+        except EdgeevalError as error:
+            lost[name] = str(error)
+            progress(f"{name}: lost: {error}")
+    return Ladder(reference, tuple(found), lost, tuple(names))
+
+
+def _unique(name: str, taken: Sequence[str]) -> str:
+    number = 2
+    unique = name
+    while unique in taken:
+        unique = f"{name}-{number}"
+        number += 1
+    return unique

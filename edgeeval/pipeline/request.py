@@ -1,0 +1,178 @@
+"""What a person asks for, and what follows from it before anything runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgeeval.compare.verdicts import metric_id
+from edgeeval.errors import InputError, did_you_mean
+from edgeeval.judges.score import describe_judge
+from edgeeval.prompts import Suite, load_set, load_suite, suite_sets, text_file_set
+from edgeeval.prompts.load import WHOLE_FILE, find_sets
+from edgeeval.recipe import Limit, Recipe, load_policy, requirements
+from edgeeval.records import Requirement
+from edgeeval.run.schedule import ChosenSet
+from edgeeval.scores import SCORERS, is_selected, scorer, selected_scorers
+from edgeeval.store import Workspace, digest
+
+DEFAULT_CACHE_BYTES = 4 << 30
+DEFAULT_SEED = 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for: a recipe, or a reference and files; and the options."""
+
+    name: str
+    recipe: Recipe | None = None
+    reference: Path | None = None
+    """Instead of a recipe: the unquantized GGUF file."""
+    files: tuple[Path, ...] = ()
+    """The levels that go with `reference`."""
+    suite: str | None = None
+    policy: str | None = None
+    levels: tuple[str, ...] = ()
+    """Only these of the recipe's levels."""
+    only: tuple[str, ...] = ()
+    """Metric-id prefixes."""
+    text: Path | None = None
+    """Own text for lm.*, instead of the suite's."""
+    n_ctx: int | None = None
+    windows: int | None = None
+    prompts: tuple[Path, ...] = ()
+    """Own prompt sets, beside the suite's."""
+    limit: int | None = None
+    seed: int = DEFAULT_SEED
+    n_threads: int | None = None
+    device: str = "auto"
+    judge: str | None = None
+    cache_bytes: int = DEFAULT_CACHE_BYTES
+    allow_quantized_reference: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a request comes to, before anything runs."""
+
+    suite: Suite
+    scorers: tuple[str, ...]
+    sets: tuple[ChosenSet, ...]
+    policy: str
+    required: tuple[Requirement, ...]
+    unavailable: tuple[str, ...]
+    """Metrics that the policy names and this evaluation does not measure."""
+
+
+def choose(request: Request) -> Chosen:
+    """Settle suite, scorers, prompt sets and requirements.
+
+    Raises:
+        InputError: something that was asked for does not exist or does not fit.
+    """
+    suite = chosen_suite(request)
+    scorers = tuple(selected_scorers(request.only))
+    if request.judge is not None:
+        describe_judge(request.judge)  # a wrong name must not cost a whole measurement first
+    policy = request.policy or (request.recipe.policy if request.recipe else "balanced")
+    required, unavailable = chosen_requirements(request, suite, policy)
+    return Chosen(
+        suite,
+        scorers,
+        chosen_sets(request, suite, scorers),
+        policy,
+        tuple(required),
+        tuple(unavailable),
+    )
+
+
+def results_dir(request: Request, workspace: Workspace) -> Path:
+    """Return the folder where an evaluation's reports are kept."""
+    asked = [
+        request.recipe.model_dump(mode="json", include={"model", "reference", "levels"})
+        if request.recipe
+        else [str(request.reference), *map(str, request.files)],
+        [request.suite, request.levels, request.only, str(request.text), request.n_ctx],
+        [request.windows, [str(path) for path in request.prompts], request.limit, request.seed],
+        [request.device, request.n_threads],
+    ]
+    return workspace.folder("results", f"{request.name}-{digest(asked)[:8]}")
+
+
+def chosen_suite(request: Request) -> Suite:
+    name = request.suite or (request.recipe.suite if request.recipe else "quick")
+    suite = load_suite(name)
+    return suite.model_copy(update={"n_ctx": request.n_ctx}) if request.n_ctx else suite
+
+
+def _known_metrics() -> dict[str, bool]:
+    """Return every metric's id, and whether it is paired with the reference."""
+    return {metric.id: metric.paired for name in SCORERS for metric in scorer(name).METRICS}
+
+
+def chosen_requirements(
+    request: Request, suite: Suite, policy: str
+) -> tuple[list[Requirement], list[str]]:
+    """Return what is required, and the policy's metrics that this evaluation cannot measure."""
+    limits = load_policy(policy)
+    known = _known_metrics()
+    unavailable = [metric for metric in limits if metric not in known]
+    own = request.recipe.require if request.recipe else {}
+    records: list[Requirement] = []
+    for metric, limit in limits.items():
+        allowed = suite.require == "all" or metric in suite.require
+        if metric in unavailable or metric in own or not allowed:
+            continue
+        if not is_selected(metric, request.only):
+            unavailable.append(metric)
+            continue
+        allowed_limit, source = limit, f"policy {policy}"
+        if metric in suite.margins:
+            allowed_limit = load_policy(suite.margins[metric])[metric]
+            source = f"suite {suite.name}: margin of policy {suite.margins[metric]}"
+        records += requirements({metric: allowed_limit}, source)
+    return records + _own_requirements(own, known), unavailable
+
+
+def _own_requirements(own: dict[str, Limit], known: dict[str, bool]) -> list[Requirement]:
+    records = requirements(own, "recipe")
+    for requirement in records:
+        name = metric_id(requirement.metric)
+        if name not in known:
+            raise InputError(
+                f"require: {requirement.metric!r} is no metric{did_you_mean(name, known)}"
+            )
+        if requirement.kind == "margin" and not known[name]:
+            raise InputError(
+                f"require: {requirement.metric} has no difference from the reference; "
+                "give max or min instead of margin"
+            )
+    return records
+
+
+def chosen_sets(request: Request, suite: Suite, scorers: Sequence[str]) -> tuple[ChosenSet, ...]:
+    """Return the prompt sets that the wanted scorers read."""
+    kinds = {kind for name in scorers for kind in scorer(name).KINDS}
+    chosen: list[ChosenSet] = []
+    if request.text is not None:
+        text = text_file_set(request.text, request.windows)
+        size = request.windows or WHOLE_FILE
+        chosen.append(ChosenSet(text, request.text, size, plain_text=True))
+    paths = {prompt_set.id: path for path in find_sets() for prompt_set in [load_set(path)]}
+    for prompt_set, size in suite_sets(suite):
+        if request.text is None or prompt_set.header.kind != "text":
+            chosen.append(ChosenSet(prompt_set, paths[prompt_set.id], size))
+    for path in request.prompts:
+        prompt_set = load_set(path)
+        size = prompt_set.header.suites.get(suite.name, WHOLE_FILE)
+        chosen.append(ChosenSet(prompt_set, path, size))
+    wanted = [one for one in chosen if one.prompt_set.header.kind in kinds]
+    ids = [one.prompt_set.id for one in wanted]
+    for set_id in ids:
+        if ids.count(set_id) > 1:
+            raise InputError(f"two prompt sets have the id {set_id!r}; change one header's id")
+    if request.limit is None:
+        return tuple(wanted)
+    return tuple(
+        replace(one, size=request.limit if one.size == WHOLE_FILE else min(one.size, request.limit))
+        for one in wanted
+    )
