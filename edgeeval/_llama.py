@@ -25,7 +25,9 @@ _lib: Any = _native
 
 _LOG_LEVEL_ERROR = 4
 _ALL_LAYERS = 999
+_KV_TYPES = {"f16": 1, "f32": 0}  # ggml_type
 _FLASH_ATTENTION_AUTO = -1
+_FLASH_ATTENTION_OFF = 0
 
 Logits = npt.NDArray[np.float32]
 
@@ -262,8 +264,22 @@ class Context:
         n_seq_max: int,
         n_threads: int,
         kv_unified: bool,
+        kv_type: str,
+        flash_attention: bool,
     ) -> None:
         """Allocate a context of `n_ctx` cells for `n_seq_max` sequences together.
+
+        Args:
+            model: the loaded model.
+            n_ctx: cells, for all sequences together.
+            n_batch: rows that one `decode` takes at most.
+            n_ubatch: rows computed at once.
+            n_seq_max: sequences.
+            n_threads: threads.
+            kv_unified: one pool of cells, which sequences may share; else each has its own.
+            kv_type: "f16" (llama.cpp's default) or "f32".
+            flash_attention: let llama.cpp use it where it can (its default), or never. On the CPU
+                it rounds to float16 on the way.
 
         Raises:
             WorkerFailed: llama.cpp could not allocate it.
@@ -276,7 +292,8 @@ class Context:
         params.n_threads = n_threads
         params.n_threads_batch = n_threads
         params.kv_unified = kv_unified
-        params.flash_attn_type = _FLASH_ATTENTION_AUTO
+        params.type_k = params.type_v = _KV_TYPES[kv_type]
+        params.flash_attn_type = _FLASH_ATTENTION_AUTO if flash_attention else _FLASH_ATTENTION_OFF
         on_gpu = model.device == "metal"
         params.offload_kqv = on_gpu
         params.op_offload = on_gpu

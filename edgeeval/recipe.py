@@ -17,16 +17,17 @@ NEEDS_IMATRIX = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "Q2_K
 """Levels that llama.cpp refuses without an imatrix (tensor_requires_imatrix in llama-quant.cpp)."""
 
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
+_Package = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+$")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelSource(_Strict):
     """Where the model comes from: one of the keys."""
 
-    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+$")] | None = None
+    package: _Package | None = None
     """A Python package, with its version, that carries one GGUF file."""
     gguf: Path | None = None
     """A GGUF file; relative to the recipe."""
@@ -119,7 +120,7 @@ def load_recipe(name_or_path: str) -> Recipe:
         RecipeError: it is not found or wrong; the message names file and key.
     """
     path = Path(name_or_path)
-    if not path.suffix and not path.exists():
+    if not path.suffix and not path.is_file():
         shipped = data_dir("quant_recipes") / f"{name_or_path}.yaml"
         if not shipped.exists():
             hint = did_you_mean(name_or_path, recipe_names())
@@ -128,19 +129,21 @@ def load_recipe(name_or_path: str) -> Recipe:
     try:
         recipe = Recipe.model_validate(read_yaml(path, RecipeError))
     except ValidationError as error:
-        raise RecipeError(f"{path}: {_explain(error)}") from None
+        raise RecipeError(f"{path}: {_explain(error, Recipe)}") from None
     _check_types(path, recipe)
     return _relative_to(path.parent, recipe)
 
 
-def _explain(error: ValidationError) -> str:
+_PARTS: dict[str, type[BaseModel]] = {"model": ModelSource, "levels": Level, "require": Limit}
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        models: dict[int, type[BaseModel]] = {1: Recipe, 2: ModelSource, 3: Level}
-        fields = models.get(len(first["loc"]), Recipe).model_fields
-        return f"{where}: unknown key{did_you_mean(str(first['loc'][-1]), fields)}"
+        part = model if len(first["loc"]) == 1 else _PARTS[str(first["loc"][0])]
+        return f"{where}: unknown key{did_you_mean(str(first['loc'][-1]), part.model_fields)}"
     return f"{where}: {message}" if where else message
 
 
@@ -204,7 +207,7 @@ def load_policy(name_or_path: str) -> dict[str, Limit]:
         try:
             limits[metric] = Limit.model_validate(value)
         except ValidationError as error:
-            raise RecipeError(f"{path}: {metric}: {_explain(error)}") from None
+            raise RecipeError(f"{path}: {metric}: {_explain(error, Limit)}") from None
     return limits
 
 

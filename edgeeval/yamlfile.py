@@ -17,7 +17,7 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is not a text", key_node.start_mark
+                    None, None, "a key is not a text; put it in quotes", key_node.start_mark
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -46,6 +46,8 @@ def read_yaml(path: Path, error_type: type[InputError]) -> dict[str, Any]:
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise error_type(f"{path}{line}: {problem}") from None
+    except Exception as error:  # PyYAML lets int(), date() and endless nesting raise what they like
+        raise error_type(f"{path}: a value cannot be read: {error}") from None
     if not isinstance(value, dict):
         raise error_type(f"{path}: must be a mapping of keys to values")
     return value

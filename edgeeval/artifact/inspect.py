@@ -73,12 +73,12 @@ def _fell_back(label: str, kind: str, shape: tuple[int, ...], block_size: int) -
     """Tell whether llama.cpp's `tensor_type_fallback` (llama-quant.cpp) chose this type.
 
     It does so exactly where a row cannot be cut into the wanted type's blocks. Tensors of one
-    dimension and F32 ones were never to be quantized.
+    dimension, F32 and BF16 ones were never to be quantized: no fallback ends in those.
     """
     return (
         _uses_superblocks(label)
         and len(shape) > 1
-        and kind != "F32"
+        and kind not in ("F32", "BF16")
         and shape[0] % _SUPERBLOCK != 0
         and block_size < _SUPERBLOCK
     )
@@ -100,12 +100,13 @@ def read_gguf(path: Path) -> GgufInfo:
     if number in set(LlamaFileType):
         label = LlamaFileType(number).name.removeprefix("MOSTLY_").removeprefix("ALL_")
     architecture = str(fields.get("general.architecture", "unknown"))
+    n_ctx_train = fields.get(f"{architecture}.context_length")
     vocabulary = fields.get("tokenizer.ggml.tokens")
     return GgufInfo(
         architecture=architecture,
         name=str(fields.get("general.name", "")),
         label=label,
-        n_ctx_train=fields.get(f"{architecture}.context_length"),
+        n_ctx_train=n_ctx_train if isinstance(n_ctx_train, int) else None,
         n_vocab=vocabulary.length if isinstance(vocabulary, ArrayField) else None,
         has_chat_template="tokenizer.chat_template" in fields,
         tensors=tuple(

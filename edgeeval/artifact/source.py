@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from edgeeval.errors import EdgeevalError, InputError, NotFetched
-from edgeeval.recipe import Recipe
+from edgeeval.recipe import Recipe, recipe_names
 from edgeeval.store import Workspace
 
 _COPY_BYTES = 1 << 22
@@ -27,8 +27,9 @@ def find_source(workspace: Workspace, recipe: Recipe) -> Path:
     folder = _package_folder(workspace, recipe)
     found = sorted(folder.glob("*.gguf"))
     if not found:
+        named = recipe.name if recipe.name in recipe_names() else "RECIPE (this recipe's file)"
         raise NotFetched(
-            f"{recipe.model.package} is not here yet; run: edgeeval fetch {recipe.name}"
+            f"{recipe.model.package} is not in {workspace.root} yet; run: edgeeval fetch {named}"
         )
     return found[0]
 

@@ -74,20 +74,34 @@ def main() -> None:
     except KeyboardInterrupt:
         _say_interrupted()
     except click.ClickException as error:
-        error.show()
+        _say_usage(error)
         sys.exit(error.exit_code)
     except EdgeevalError as error:
-        click.echo(f"edgeeval: {error}", err=True)
+        _complain(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(EXIT_ERROR)
     except OSError as error:
         what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
         where = f": {error.filename}" if error.filename else ""
-        click.echo(
-            f"edgeeval: {what}{where}; mend it and run again: what is finished is kept", err=True
-        )
+        _complain(f"{what}{where}; mend it and run again: what is finished is kept")
         sys.exit(EXIT_ERROR)
+
+
+def _complain(message: str) -> None:
+    from edgeeval.report.format import one_line  # names in it may come from a stranger's file
+
+    click.echo(f"edgeeval: {one_line(message)}", err=True)
+
+
+def _say_usage(error: click.ClickException) -> None:
+    message = error.format_message()
+    if "\n" in message:  # a verb without its arguments: the help itself
+        error.show()
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f" (see {context.command_path} --help)" if context else ""
+    _complain(message.removesuffix(".") + hint)
 
 
 def _say_interrupted() -> None:

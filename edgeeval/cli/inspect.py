@@ -49,11 +49,13 @@ def _record(path: Path, info: "GgufInfo") -> dict[str, Any]:
 
 
 def _print(record: dict[str, Any]) -> None:
+    from edgeeval.report.format import one_line
+
     def shares(of: dict[str, float]) -> str:
         return ", ".join(f"{kind} {share:.1%}" for kind, share in of.items())
 
     rows = [
-        ("architecture", f"{record['architecture']} ({record['name'] or 'no name'})"),
+        ("architecture", one_line(f"{record['architecture']} ({record['name'] or 'no name'})")),
         ("label", record["label"]),
         ("size", f"{record['size_bytes'] / 1e6:.1f} MB, {record['bpw']:.2f} bits per weight"),
         ("parameters", f"{record['n_params'] / 1e6:.1f} M in {record['n_tensors']} tensors"),

@@ -17,8 +17,10 @@ import click
 )
 def command(results: Path, outputs: tuple[Path, ...]) -> None:
     """Write reports from RESULTS (a results.json): -o x.html -o x.md -o x.json -o x.csv."""
-    from edgeeval.report import load_results, write_report
+    from edgeeval.report import load_results, write_report, writer
 
+    for path in outputs:
+        writer(path)  # a mistyped ending is refused before anything is written
     loaded = load_results(results)
     for path in outputs:
         write_report(loaded, path)

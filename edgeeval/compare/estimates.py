@@ -4,7 +4,7 @@ Each metric names its method once (`scores.table.Metric.method`); here is what e
 
     share        own: Wilson, or Clopper-Pearson where less is better without a reference;
                  paired: MOVER-Wilson on the items that changed
-    bounded      own: t on clusters; paired: t with pseudo-items, for differences that are mostly 0
+    bounded      own and paired: t on clusters with pseudo-items, for values that are mostly 0
     mean         own and paired: t on cluster means, weighted as a linearised ratio
     log_ratio    the scores are differences of logarithms: own is their exp, paired their mean
     quantile     order statistics over tokens
@@ -33,6 +33,7 @@ NOISY_SPREAD = 0.15
 _PERMUTATION_SEED = 1
 _IDENTITY = "identity"
 _NOBODY = "none"
+_BARE = "a statistic of groups has no interval"
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,15 @@ def _own_interval(metric: Metric, scores: Sequence[Score], alpha: float) -> Inte
         return counter(int(sum(values)), len(values), alpha)
     if metric.method == "repeats":
         return Interval(float(np.median(values)), min(values), max(values), len(values), "repeats")
+    clusters = [score.cluster for score in usable]
+    if metric.method == "bounded":  # all zeros must not become an interval without width
+        interval = stats.bounded_mean(values, metric.bound, alpha, clusters)
+        if interval.lower is None or min(values) < 0:
+            return interval
+        return interval._replace(lower=max(interval.lower, 0.0))
     return stats.cluster_mean(
         values,
-        [score.cluster for score in usable],
+        clusters,
         [score.weight for score in usable],
         alpha,
     )
@@ -190,24 +197,35 @@ def _group_statistic(metric: Metric, scores: Sequence[Score]) -> tuple[Interval,
         worst = max(means, key=lambda group: abs(means[group]))
         value = abs(means[worst])
         note = f"{worst}: {means[worst]:+.3f}"
-        return Interval(value, None, None, len(values), "largest of the groups", note), (note,)
+        return Interval(value, None, None, len(values), "largest of the groups", _BARE), (note,)
     gap = stats.permutation_gap(values, groups, seed=_PERMUTATION_SEED)
     if gap.adjusted is None:
         return _undefined("permutation", gap.reason), ()
     note = f"gap {gap.gap:.3f}, {gap.null_mean:.3f} under shuffled labels, p = {gap.p:.3f}"
-    return Interval(gap.adjusted, None, None, len(values), "permutation", note), (note,)
+    return Interval(gap.adjusted, None, None, len(values), "permutation", _BARE), (note,)
 
 
-def _notes(metric: Metric, scores: Sequence[Score], interval: Interval) -> tuple[str, ...]:
+def _notes(metric: Metric, level: Sequence[ScoreTable], interval: Interval) -> tuple[str, ...]:
     notes = []
+    scores = [score for table in level for score in table.scores]
     unscored = len(scores) - len(_usable(scores))
     if unscored:
         notes.append(f"{unscored} of {len(scores)} items could not be scored (empty text)")
+    n_empty = sum(table.n_empty for table in level)
+    if n_empty:
+        notes.append(f"{n_empty} sampled texts are empty and have no score")
     if metric.method == "repeats" and interval.value and interval.n > 1:
         spread = ((interval.upper or 0) - (interval.lower or 0)) / interval.value
         if spread > NOISY_SPREAD:
             notes.append(f"noisy, rerun: repetitions lie {spread:.0%} apart")
     return tuple(notes)
+
+
+def _chance(level: Sequence[ScoreTable]) -> float | None:
+    """Return what a guesser would score on the pooled items."""
+    guessed = [(table.chance, len(table.scores)) for table in level if table.chance is not None]
+    n_items = sum(n for _, n in guessed)
+    return sum(chance * n for chance, n in guessed) / n_items if n_items else None
 
 
 def _evidence(
@@ -218,9 +236,12 @@ def _evidence(
     scores = [score for table in level for score in table.scores]
     base = [score for table in reference for score in table.scores]
     pairs = _pairs(scores, base)
-    extra: tuple[str, ...] = ()
+    of_groups = metric.method == "permutation"
+    grouped, extra = _group_statistic(metric, scores) if of_groups else (None, ())
 
     def own_at(alpha: float) -> Interval:
+        if grouped is not None:
+            return grouped
         if metric.method == "quantile":
             return _quantile_interval(metric, level, alpha)
         return _transformed(metric, _own_interval(metric, scores, alpha))
@@ -228,10 +249,7 @@ def _evidence(
     def paired_at(alpha: float) -> Interval:
         return _paired_interval(metric, pairs, alpha)
 
-    if metric.method == "permutation":
-        own, extra = _group_statistic(metric, scores)
-    else:
-        own = own_at(ALPHA)
+    own = own_at(ALPHA)
     divided = metric.method in ("share", "bounded", "mean", "log_ratio")
     groups = _group_names(scores) if divided else {}
     paired = metric.paired and bool(reference)
@@ -252,16 +270,15 @@ def _evidence(
         by_set={table.set_id: _part(metric, table.scores) for table in level}
         if divided and len(level) > 1
         else {},
-        notes=_notes(metric, scores, own) + extra,
+        notes=_notes(metric, level, own) + extra,
     )
-    chances = [table.chance for table in level if table.chance is not None]
     return MetricEvidence(
         metric=metric,
         result=result,
         own_at=own_at,
         paired_at=paired_at if paired else None,
         reference_own=_own_interval(metric, base, ALPHA) if paired and base else None,
-        chance=float(np.mean(chances)) if chances else None,
+        chance=_chance(level),
         n_changed=sum(pair.level.value != pair.reference.value for pair in pairs),
     )
 

@@ -16,6 +16,9 @@ from edgeeval.stats import TwoTests
 
 LEVEL_OF_ERROR = 0.05
 """Family-wise, one-sided, for passes and for fails."""
+_UNITS = {"quantile": "tokens", "repeats": "repetitions"}
+"""What an interval's n counts, where it is not items or windows: by the metric's method."""
+_BEST_FIRST: tuple[Verdict | None, ...] = (None, "pass", "inconclusive", "not measured", "fail")
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,26 @@ class JudgedLevel:
     reason: str
 
 
+_KEY = re.compile(
+    r"(?P<id>[^/@]+?)(_(?P<k>\d+))?(/(?P<set>[^@]+))?(@(?P<judge>[^:]+)(:(?P<label>.+))?)?"
+)
+
+
+def _parts(key: str) -> dict[str, str]:
+    """Return the parts of a key that it has: id, k, set, judge, label."""
+    found = _KEY.fullmatch(key)
+    parts = found.groupdict() if found else {"id": key}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
 def metric_id(key: str) -> str:
     """Return the id of a key: `harm.tf_5@judge:label` -> `harm.tf`."""
-    return re.sub(r"_\d+$", "", re.split("[/@]", key)[0])
+    return _parts(key)["id"]
 
 
 def _matches(requirement: str, key: str) -> bool:
-    """Tell whether a requirement means this key; it may leave out k, set and judge."""
-    return requirement in (
-        key,
-        key.split("@", maxsplit=1)[0],
-        re.split("[/@]", key)[0],
-        metric_id(key),
-    )
+    """Tell whether a requirement means this key; it may leave out k, set, judge and label."""
+    return _parts(requirement).items() <= _parts(key).items()
 
 
 def _interval_at(requirement: Requirement, evidence: MetricEvidence) -> IntervalAt | None:
@@ -148,7 +158,9 @@ def _would_decide(cell: _Cell, one_sided: float) -> str:
         for margin in margins
     ]
     sizes = [n for n in needed if n is not None]
-    unit = "windows" if cell.key.startswith("lm.") else "items"
+    unit = _UNITS.get(cell.evidence.metric.method, "items")
+    if unit == "items" and cell.key.startswith("lm."):
+        unit = "windows"
     return f"; about {max(sizes):,} {unit} would decide" if sizes else ""
 
 
@@ -219,7 +231,10 @@ def judge_levels(
                 cell, failed=is_failed, pass_alpha=pass_alpha, fail_alpha=fail_alpha
             )
             verdicts.append((cell, verdict))
-            metrics[cell.key] = _with_verdict(metrics.get(cell.key), cell, verdict, reason)
+            known = metrics.get(cell.key)
+            # Where two requirements meet one metric, the metric shows the worse of their verdicts.
+            if known is None or _BEST_FIRST.index(verdict) > _BEST_FIRST.index(known.verdict):
+                metrics[cell.key] = _with_verdict(known, cell, verdict, reason)
         judged[name] = JudgedLevel(metrics, *_level_verdict(verdicts, level_passed))
     return judged
 

@@ -44,12 +44,20 @@ def build_ladder(
 def find_ladder(
     request: Request, workspace: Workspace, engine: Engine, progress: Progress
 ) -> Ladder:
+    """Return the reference and the levels, built where a recipe asks for it; the lock is held.
+
+    Raises:
+        InputError: the recipe or a given file cannot be used.
+    """
     if request.recipe is not None:
         return _built_ladder(request, request.recipe, workspace, engine, progress)
     if request.reference is None:
         raise InputError("give a recipe, or a reference and the levels' files")
     reference = describe(workspace, request.reference, name=request.reference.stem, source="given")
     _require_unquantized(reference, request)
+    for path in request.files:  # a mistyped name must not cost the measurement of the others
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
     levels = [Level(file=path) for path in request.files]
     return _add_levels(reference, reference, levels, workspace, engine, progress)
 
@@ -58,14 +66,15 @@ def _require_unquantized(reference: Artifact, request: Request) -> None:
     kinds = quantized_types(reference)
     if kinds and not request.allow_quantized_reference:
         raise InputError(
-            f"{reference.path}: the reference is quantized ({', '.join(kinds)}); give the F16, BF16 "
-            "or F32 file, or pass --quantized-reference to compare with it all the same"
+            f"{reference.path}: the reference is quantized ({', '.join(kinds)}); give the F16, "
+            "BF16 or F32 file, or pass --quantized-reference to compare with it all the same"
         )
 
 
 def _built_ladder(
     request: Request, recipe: Recipe, workspace: Workspace, engine: Engine, progress: Progress
 ) -> Ladder:
+    levels = _chosen_levels(request, recipe)
     source = describe(workspace, find_source(workspace, recipe), name="source", source="given")
     kinds = quantized_types(source)
     if not kinds and recipe.reference in source.type_shares:
@@ -76,14 +85,15 @@ def _built_ladder(
         reference = build(
             workspace, engine, source, recipe.reference, name=recipe.reference, origin=origin
         )
-    levels = list(recipe.levels)
-    if request.levels:
-        labels = [level.label for level in levels]
-        for name in request.levels:
-            if name not in labels:
-                raise InputError(f"--levels {name}: not in the recipe{did_you_mean(name, labels)}")
-        levels = [level for level in levels if level.label in request.levels]
     return _add_levels(reference, reference, levels, workspace, engine, progress)
+
+
+def _chosen_levels(request: Request, recipe: Recipe) -> list[Level]:
+    labels = [level.label for level in recipe.levels]
+    for name in request.levels:
+        if name not in labels:
+            raise InputError(f"--levels {name}: not in the recipe{did_you_mean(name, labels)}")
+    return [level for level in recipe.levels if not request.levels or level.label in request.levels]
 
 
 def _add_levels(

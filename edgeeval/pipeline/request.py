@@ -99,6 +99,7 @@ def results_dir(request: Request, workspace: Workspace) -> Path:
 
 
 def chosen_suite(request: Request) -> Suite:
+    """Return the suite that was asked for, or the recipe's, with --n-ctx put into it."""
     name = request.suite or (request.recipe.suite if request.recipe else "quick")
     suite = load_suite(name)
     return suite.model_copy(update={"n_ctx": request.n_ctx}) if request.n_ctx else suite

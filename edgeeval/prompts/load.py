@@ -147,15 +147,15 @@ def _explain(error: ValidationError) -> str:
 def _parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", "a number too long, or nested too deeply")
         raise PromptSetError(f"{path}:{number}: not JSON ({reason}); mend the line") from None
     if not isinstance(value, dict):
         raise PromptSetError(f"{path}:{number}: not a JSON object; mend the line")
     return value
 
 
-def _parse_header(path: Path, value: dict[str, Any]) -> Header:
+def _parse_header(path: Path, number: int, value: dict[str, Any]) -> Header:
     try:
         return Header.model_validate(value)
     except ValidationError as error:
@@ -164,7 +164,7 @@ def _parse_header(path: Path, value: dict[str, Any]) -> Header:
         if first["type"] == "extra_forbidden":
             known = [field.alias or name for name, field in Header.model_fields.items()]
             hint = did_you_mean(str(first["loc"][0]), known)
-        raise PromptSetError(f"{path}:1: header: {_explain(error)}{hint}") from None
+        raise PromptSetError(f"{path}:{number}: header: {_explain(error)}{hint}") from None
 
 
 def load_set(path: Path) -> PromptSet:
@@ -175,14 +175,17 @@ def load_set(path: Path) -> PromptSet:
             the message names file and line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise PromptSetError(f"{path}: cannot be read: {reason}") from None
+        lines = path.read_bytes().decode().split("\n")  # JSON may hold other line separators
+    except OSError as error:
+        raise PromptSetError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        number = 1 + error.object.count(b"\n", 0, error.start)
+        raise PromptSetError(f"{path}:{number}: not UTF-8; save the file as UTF-8") from None
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not numbered:
         raise PromptSetError(f"{path}: empty; line 1 must be the header ({SCHEMA})")
-    header = _parse_header(path, _parse_line(path, *numbered[0]))
+    number, line = numbered[0]
+    header = _parse_header(path, number, _parse_line(path, number, line))
     seen: dict[str, int] = {}
     items: list[Item] = []
     for number, line in numbered[1:]:
@@ -211,12 +214,12 @@ def text_file_set(path: Path, n_windows: int | None) -> PromptSet:
         PromptSetError: the file cannot be read or is empty.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n")
+        text = path.read_bytes().decode("utf-8", "replace").removesuffix("\n")
     except OSError as error:
         raise PromptSetError(f"{path}: cannot be read: {error.strerror}") from None
     if not text:
         raise PromptSetError(f"{path}: empty; give a text to measure perplexity on")
-    set_id = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.name)
+    set_id = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.name)[:200]
     header = Header(
         schema=SCHEMA,
         id=set_id,

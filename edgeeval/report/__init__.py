@@ -4,7 +4,7 @@
     details.py     everything else, as plain texts
     format.py      how a number becomes text
     table.py       the terminal
-    html.py        the page that people share, with pictures from charts.py
+    html.py        the page that people share, with pictures from charts.py (svg.py, labels.py)
     markdown.py    the same for a repository or a pull request
     jsonfile.py    the results document itself, written and read
     csvfile.py     one line a number, for a spreadsheet or a data frame

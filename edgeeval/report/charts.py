@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgeeval.records import Delta, Estimate, MetricResult, Results
 from edgeeval.report import format as fmt
+from edgeeval.report.labels import Box, place_labels, without_common_prefix
 from edgeeval.report.svg import COLOURS, FONT_SIZE, draw, is_available
 from edgeeval.report.view import NO_VERDICT, delta_unit, level_verdict, limit_text
 
@@ -44,16 +45,21 @@ class _Point(NamedTuple):
     is_pareto: bool
 
 
+def _names(results: Results) -> list[str]:
+    names = without_common_prefix([fmt.one_line(level.name) for level in results.levels])
+    return [fmt.shorten(name, _MAX_NAME) for name in names]
+
+
 def _points(results: Results) -> list[_Point]:
     found = []
-    for level in results.levels:
+    for name, level in zip(_names(results), results.levels, strict=True):
         metric = level.metrics.get("lm.kld_mean")
         if level.artifact is None or metric is None or metric.estimate.value is None:
             continue
         kld = metric.estimate
         found.append(
             _Point(
-                fmt.shorten(level.name, _MAX_NAME),
+                name,
                 level.artifact.size_bytes / _MEGA,
                 kld.value if kld.value is not None else math.nan,
                 kld.lower,
@@ -81,7 +87,6 @@ def size_and_divergence(results: Results) -> str | None:
 
     def paint(axes: "Axes") -> None:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_xlabel("file size, MB")
         axes.set_ylabel("mean KL divergence, nats/token (log)")
         axes.grid(True, color=COLOURS["line"], linewidth=0.6)
@@ -92,9 +97,25 @@ def size_and_divergence(results: Results) -> str | None:
         axes.margins(x=0.16, y=0.12)
         if limit is not None:
             _paint_limit(axes, limit)
+        _label_decades(axes)
+
+    def finish(axes: "Axes") -> None:
         _label_points(axes, points, floor, limit)
 
-    return draw("size", (440, 300), paint)
+    return draw("size", (440, 300), paint, finish)
+
+
+def _label_decades(axes: "Axes") -> None:
+    """Write 0.01, not a power of ten; where two decades are not in view, 0.02 and 0.05 as well."""
+    bottom, top = axes.get_ylim()
+    is_short = top < 100 * bottom
+
+    def minor(value: float, _: object) -> str:
+        text = f"{value:g}"
+        return text if is_short and text.strip("0.") in ("2", "5") else ""
+
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(minor)
 
 
 def _kld_limit(results: Results) -> float | None:
@@ -115,7 +136,8 @@ def _paint_front(axes: "Axes", points: Sequence[_Point], floor: float) -> None:
 def _paint_point(axes: "Axes", point: _Point, floor: float) -> None:
     colour, marker = _style(point.verdict)
     kld = max(point.kld, floor)
-    low, high = (max(edge or kld, floor) for edge in (point.lower, point.upper))
+    edges = (kld if edge is None else edge for edge in (point.lower, point.upper))
+    low, high = (max(edge, floor) for edge in edges)
     axes.plot([point.size_mb] * 2, [low, high], color=colour, linewidth=1.6, zorder=2)
     axes.plot(
         [point.size_mb], [kld], marker, color=colour, markersize=8, zorder=3,
@@ -140,63 +162,29 @@ def _paint_limit(axes: "Axes", limit: float) -> None:
     )  # fmt: skip
 
 
-_PLACES = (
-    ((9, 0), "left", "center"),
-    ((-9, 0), "right", "center"),
-    ((0, 11), "center", "bottom"),
-    ((0, -11), "center", "top"),
-    ((9, 10), "left", "bottom"),
-    ((-9, -10), "right", "top"),
-)
-"""Offset in points and alignment of a label, best first."""
-
-
 def _label_points(
     axes: "Axes", points: Sequence[_Point], floor: float, limit: float | None
 ) -> None:
-    """Write each name where it covers no point, no other name and not the limit, if it can be."""
-    axes.get_figure(root=True).draw_without_rendering()
-    places = axes.transData.transform([(p.size_mb, max(p.kld, floor)) for p in points])
-    taken = [_Box(x - 6, y - 6, x + 6, y + 6) for x, y in places]
+    """Write each name where it covers no point, no other name and not the limit."""
+    places = [axes.transData.transform((p.size_mb, max(p.kld, floor))) for p in points]
+    window = axes.get_window_extent()
+    inside = Box(window.x0, window.y0, window.x1, window.y1)
+    obstacles = []
     if limit is not None:
         y = axes.transData.transform((points[0].size_mb, limit))[1]
-        taken.append(_Box(-math.inf, y - 2, math.inf, y + 2))
-    for point, (x, y) in zip(points, places, strict=True):
-        boxes = [_label_box(x, y, point.name, place) for place in _PLACES]
-        free = [index for index, one in enumerate(boxes) if not any(map(one.meets, taken))]
-        chosen = free[0] if free else 0
-        taken.append(boxes[chosen])
-        offset, horizontal, vertical = _PLACES[chosen]
-        axes.annotate(
-            point.name, (point.size_mb, max(point.kld, floor)), offset,
-            textcoords="offset points", ha=horizontal, va=vertical, color=COLOURS["ink"],
+        obstacles.append(Box(window.x0, y - 2, window.x1, y + 2))
+        obstacles.append(Box(window.x1 - 6 * FONT_SIZE, y, window.x1, y + 1.2 * FONT_SIZE))
+    names = [point.name for point in points]
+    found = place_labels(names, [(x, y) for x, y in places], obstacles, inside, FONT_SIZE)
+    for point, place in zip(points, found, strict=True):
+        if place is None:
+            continue
+        label = axes.annotate(
+            point.name, (point.size_mb, max(point.kld, floor)), (place.right, place.up),
+            textcoords="offset points", ha=place.horizontal, va=place.vertical,
+            color=COLOURS["ink"],
         )  # fmt: skip
-
-
-class _Box(NamedTuple):
-    """A rectangle on the canvas."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-
-    def meets(self, other: "_Box") -> bool:
-        """Tell whether the rectangles overlap."""
-        return (
-            self.left < other.right
-            and other.left < self.right
-            and self.bottom < other.top
-            and other.bottom < self.top
-        )
-
-
-def _label_box(x: float, y: float, name: str, place: tuple[tuple[int, int], str, str]) -> _Box:
-    (right, up), horizontal, vertical = place
-    width, height = 0.62 * FONT_SIZE * len(name), 1.2 * FONT_SIZE
-    left = x + right - {"left": 0.0, "center": 0.5, "right": 1.0}[horizontal] * width
-    bottom = y + up - {"bottom": 0.0, "center": 0.5, "top": 1.0}[vertical] * height
-    return _Box(left, bottom, left + width, bottom + height)
+        label.set_in_layout(False)  # the places were chosen for the layout as it is
 
 
 # --- requirements ---------------------------------------------------------------------------------
@@ -282,12 +270,14 @@ def _forest(results: Results, key: str, metric: MetricResult) -> _Forest:
         limits=limits,
         fails_above=direction not in ("higher", "min"),
         fails_below=fails_below,
-        bars=tuple(_bar(level.name, level.metrics.get(key), factor) for level in results.levels),
+        bars=tuple(
+            _bar(name, level.metrics.get(key), factor)
+            for name, level in zip(_names(results), results.levels, strict=True)
+        ),
     )
 
 
 def _bar(name: str, metric: MetricResult | None, factor: float) -> _Bar:
-    name = fmt.shorten(name, _MAX_NAME)
     number = None if metric is None else _number(metric)
     if metric is None or number is None:
         return _Bar(name, None, None, None, NO_VERDICT)
@@ -301,7 +291,8 @@ def _bar(name: str, metric: MetricResult | None, factor: float) -> _Bar:
 def _window(forest: _Forest) -> tuple[float, float]:
     """Return the span to show: all that is near the limit, and zero."""
     edges = [edge for bar in forest.bars for edge in bar[1:4] if edge is not None]
-    low, high = min([0.0, *edges, *forest.limits]), max([0.0, *edges, *forest.limits])
+    edges += [0.0, *(1.2 * limit for limit in forest.limits)]  # some of the failing side shows
+    low, high = min(edges), max(edges)
     reach = _CLIP * max(abs(limit) for limit in forest.limits)
     if reach > 0 and (forest.fails_above or min(forest.limits) < 0):
         low, high = max(low, -reach), min(high, reach)

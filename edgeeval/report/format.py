@@ -164,10 +164,9 @@ def p_value(p: float | None) -> str:
 
 def duration(elapsed_s: float) -> str:
     """Return a time span in its two largest units."""
-    seconds = round(elapsed_s)
-    if seconds < 60:
+    if elapsed_s < 59.95:  # what rounds to 60.0 s is a minute
         return f"{elapsed_s:.1f} s"
-    minutes, seconds = divmod(seconds, 60)
+    minutes, seconds = divmod(round(elapsed_s), 60)
     if minutes < 60:
         return f"{minutes} min {seconds} s"
     return f"{minutes // 60} h {minutes % 60} min"

@@ -36,13 +36,19 @@ def is_available() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def draw(name: str, size: tuple[float, float], paint: "Callable[[Axes], None]") -> str:
+def draw(
+    name: str,
+    size: tuple[float, float],
+    paint: "Callable[[Axes], None]",
+    finish: "Callable[[Axes], None] | None" = None,
+) -> str:
     """Return what `paint` draws as an SVG element.
 
     Args:
         name: prefix of every id, for several figures share one page.
         size: width and height in points.
         paint: draws on the axes given.
+        finish: draws what has to know where the rest has come to lie.
     """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -56,13 +62,18 @@ def draw(name: str, size: tuple[float, float], paint: "Callable[[Axes], None]") 
         width, height = (length / _POINTS_PER_INCH for length in size)
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
-        paint(figure.add_subplot())
+        axes = figure.add_subplot()
+        paint(axes)
+        if finish is not None:
+            figure.draw_without_rendering()
+            finish(axes)
         return _for_page(_svg_of(figure), name)
 
 
 def _rc(name: str) -> dict[str, Any]:
     ink, muted = COLOURS["ink"], COLOURS["muted"]
     return {
+        "figure.dpi": _POINTS_PER_INCH,  # so that a pixel of the layout is a point of the figure
         "svg.fonttype": "none",
         "svg.hashsalt": f"edgeeval-{name}",
         "text.parse_math": False,

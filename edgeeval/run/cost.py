@@ -51,6 +51,8 @@ def work(job: dict[str, Any], emit: Emit) -> None:
         n_seq_max=1,
         n_threads=job["n_threads"],
         kv_unified=False,
+        kv_type="f16",
+        flash_attention=True,
     )
     prompt = _prompt(model.vocabulary.n_tokens)
     _prefill_tps(context, prompt[:64])  # warm-up: page in the weights

@@ -115,7 +115,8 @@ def gumbel(stream: bytes, step: int, tokens: Ints) -> npt.NDArray[np.float64]:
     key = hashlib.blake2b(stream + step.to_bytes(8, "little"), digest_size=8).digest()
     base = np.uint64(int.from_bytes(key, "little"))
     bits = _splitmix64(_splitmix64(tokens.astype(np.uint64)) ^ base)
-    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    # 52 bits: a half is exact beside them, so that uniform is never 0 or 1 and the noise is finite.
+    uniform = ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
     return -np.log(-np.log(uniform))
 
 

@@ -79,6 +79,8 @@ def try_engine(path: Path, *, device: str, n_threads: int, use_extra_bufts: bool
         n_seq_max=1,
         n_threads=n_threads,
         kv_unified=False,
+        kv_type="f16",
+        flash_attention=True,
     )
     context.decode([Row(index, index, (0,), True) for index in range(BATCH_TOKENS)])
     context.decode([Row(1, BATCH_TOKENS, (0,), True)])

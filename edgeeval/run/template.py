@@ -53,7 +53,7 @@ class ChatTemplate:
         self._eos = vocabulary.token_text(vocabulary.eos)
         try:
             self._template = environment.from_string(source)
-        except jinja2.TemplateError as error:
+        except Exception as error:  # Jinja's own, or Python's: too many loops or brackets nested
             raise ModelFileError(f"{where}: its chat template is broken: {error}") from None
 
     def render(self, messages: list[tuple[str, str]], *, generation_prompt: bool) -> list[Segment]:
@@ -83,9 +83,10 @@ class ChatTemplate:
         if any(mark not in text for mark in marks):
             raise ModelFileError(f"{self._where}: its chat template drops a message")
         segments = []
-        for index, part in enumerate(re.split("\ue000(\\d+)\ue001", text)):
-            if index % 2:
-                segments.append(Segment(messages[int(part)][1].strip(), trusted=False))
+        contents = {mark: content for mark, (_, content) in zip(marks, messages, strict=True)}
+        for part in re.split(f"({'|'.join(marks)})", text):
+            if part in contents:
+                segments.append(Segment(contents[part].strip(), trusted=False))
             elif part:
                 segments.append(Segment(part, trusted=True))
         return segments

@@ -42,6 +42,12 @@ def sampled_texts(run: SetRun) -> dict[str, list[str]]:
     }
 
 
+def _n_empty(run: SetRun) -> int:
+    """Count the sampled continuations that `sampled_texts` leaves out."""
+    sampled = [text for item in run.items.values() for text in item["texts"] if text["sample"] >= 0]
+    return len(sampled) - sum(map(len, sampled_texts(run).values()))
+
+
 def texts_to_judge(measured: Measured) -> Iterator[str]:
     """Yield every text that this scorer will ask the judge about."""
     for run in measured.of_kind(*KINDS):
@@ -84,7 +90,7 @@ def _tables(run: SetRun, base: SetRun, judged: JudgedTexts, label: str) -> Itera
         )
         return ScoreTable(
             metric, f"{metric.id}_{k}" if metric in (EMT, TP, TF) else metric.id,
-            run.set_id, run.pool, scores, judge,
+            run.set_id, run.pool, scores, judge, n_empty=_n_empty(run),
         )  # fmt: skip
 
     def scored(function: Callable[[Sequence[float]], float]) -> Callable[[str], float | None]:

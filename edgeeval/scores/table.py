@@ -63,6 +63,8 @@ class ScoreTable:
     """Per-token values, for percentiles."""
     chance: float | None = None
     """Expected value of a guesser: a reference that is no better is insensitive."""
+    n_empty: int = 0
+    """Sampled texts that were empty: they have no score, also where their item has one."""
     missing: str = ""
     """Why there is no number at all."""
 

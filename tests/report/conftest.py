@@ -47,20 +47,24 @@ class _Ladder(NamedTuple):
     flips: float
     harm: float
     decode_tps: float
-    verdict: Verdict
+    word: str
+
+    @property
+    def verdict(self) -> Verdict:
+        return "fail" if self.word == "fail" else "pass" if self.word == "pass" else "inconclusive"
 
 
-LADDER = (
-    _Ladder("Q8_0", 144_810_464, 8.51, 0.0, 0.00082, 0.0004, 0.981, 0.4875, 0.0075, 0.041, 61, "pass"),
-    _Ladder("Q6_K", 138_382_880, 8.13, 0.895, 0.0016, 0.0009, 0.972, 0.4850, 0.0125, 0.042, 63, "pass"),
-    _Ladder("Q5_K_M", 112_104_608, 6.59, 0.895, 0.011, 0.009, 0.939, 0.4825, 0.03, 0.043, 70, "pass"),
-    _Ladder("Q4_K_M", 105_454_112, 6.20, 0.895, 0.048, 0.031, 0.884, 0.4775, 0.0575, 0.04, 78, "pass"),
-    _Ladder(
-        "Q3_K_M", 93_511_328, 5.49, 0.895, 0.066, 0.048, 0.85, 0.46, 0.0975, 0.046, 74, "inconclusive"
-    ),
-    _Ladder("Q2_K", 88_202_912, 5.18, 0.895, 0.612, 0.412, 0.643, 0.395, 0.22, 0.061, 83, "fail"),
-)  # fmt: skip
-
+LADDER = [
+    _Ladder(*row)
+    for row in (
+        ("Q8_0", 144_810_464, 8.51, 0.0, 0.00082, 0.0004, 0.981, 0.4875, 0.0075, 0.041, 61, "pass"),
+        ("Q6_K", 138_382_880, 8.13, 0.895, 0.0016, 0.0009, 0.972, 0.485, 0.0125, 0.042, 63, "pass"),
+        ("Q5_K_M", 112_104_608, 6.59, 0.895, 0.011, 0.009, 0.939, 0.4825, 0.03, 0.043, 70, "pass"),
+        ("Q4_K_M", 105_454_112, 6.2, 0.895, 0.048, 0.031, 0.884, 0.4775, 0.0575, 0.04, 78, "pass"),
+        ("Q3_K_M", 93_511_328, 5.49, 0.895, 0.066, 0.048, 0.85, 0.46, 0.0975, 0.046, 74, "unsure"),
+        ("Q2_K", 88_202_912, 5.18, 0.895, 0.612, 0.412, 0.643, 0.395, 0.22, 0.061, 83, "fail"),
+    )
+]
 
 _P = {"pass": 0.004, "inconclusive": 0.21, "fail": 1.0}
 """p of "worse than the margin"."""
@@ -93,11 +97,11 @@ def metric(
     n: int = N_ITEMS,
     method: str = "t on clusters",
 ) -> MetricResult:
+    if value is not None:
+        value = float(value)
     bounds = (None, None) if value is None else (max(value - spread, 0.0), value + spread)
     reason = f"needs 10,000 tokens, has {n:,}" if value is None else ""
-    return MetricResult(
-        key, title, unit, direction, Estimate(value, *bounds, n, method, reason)
-    )
+    return MetricResult(key, title, unit, direction, Estimate(value, *bounds, n, method, reason))
 
 
 def difference(value: float, spread: float, n: int, method: str, p_pass: float | None) -> Delta:
@@ -107,34 +111,56 @@ def difference(value: float, spread: float, n: int, method: str, p_pass: float |
 
 def _lm(level: _Ladder) -> Iterator[MetricResult]:
     kld = metric(
-        "lm.kld_mean", "mean KL divergence", "nats/token", "max", level.kld, level.kld * 0.09, N_TOKENS
+        "lm.kld_mean",
+        "mean KL divergence",
+        "nats/token",
+        "max",
+        level.kld,
+        level.kld * 0.09,
+        N_TOKENS,
     )
-    kld_verdict: Verdict = "fail" if level.kld > 0.1 else "pass" if level.kld < 0.06 else "inconclusive"
+    kld_verdict: Verdict = (
+        "fail" if level.kld > 0.1 else "pass" if level.kld < 0.06 else "inconclusive"
+    )
     yield replace(
         kld,
         requirement=Requirement("lm.kld_mean", "max", 0.07, "policy balanced"),
         verdict=kld_verdict,
         reason=f"at most 0.07: value {level.kld:.4g} at one-sided α 0.0083",
     )
-    yield metric("lm.kld_p99", "99th percentile of KL divergence", "nats/token", "max", None, n=N_TOKENS)
-    yield metric("lm.ppl", "perplexity", "ratio", "max", 18.43 * math.exp(level.ln_ratio), 1.2, N_TOKENS)
+    yield metric(
+        "lm.kld_p99", "99th percentile of KL divergence", "nats/token", "max", None, n=N_TOKENS
+    )
+    yield metric(
+        "lm.ppl", "perplexity", "ratio", "max", 18.43 * math.exp(level.ln_ratio), 1.2, N_TOKENS
+    )
     ratio = metric(
         "lm.ppl_ratio", "perplexity against the reference's", "ratio", "lower",
         math.exp(level.ln_ratio), level.ln_ratio * 0.2 + 0.0003, N_TOKENS,
     )  # fmt: skip
     yield replace(
         ratio,
-        delta=difference(level.ln_ratio, level.ln_ratio * 0.2 + 0.0003, N_TOKENS, "t on windows", _P[level.verdict]),
+        delta=difference(
+            level.ln_ratio,
+            level.ln_ratio * 0.2 + 0.0003,
+            N_TOKENS,
+            "t on windows",
+            _P[level.verdict],
+        ),
         requirement=Requirement("lm.ppl_ratio", "margin", 0.05, "policy balanced"),
         verdict=level.verdict,
         reason="margin 0.05",
     )
-    yield metric("lm.same_top", "same most likely token", "share", "min", level.same_top, 0.007, N_TOKENS)
+    yield metric(
+        "lm.same_top", "same most likely token", "share", "min", level.same_top, 0.007, N_TOKENS
+    )
 
 
 def _tasks(level: _Ladder) -> Iterator[MetricResult]:
     yield replace(
-        metric("tasks.accuracy", "accuracy", "share", "higher", level.accuracy, 0.049, method="Wilson"),
+        metric(
+            "tasks.accuracy", "accuracy", "share", "higher", level.accuracy, 0.049, method="Wilson"
+        ),
         delta=difference(level.accuracy - 0.49, 0.02, N_ITEMS, "MOVER-Wilson", _P[level.verdict]),
         by_group={
             f"subject={name}": Estimate(level.accuracy + shift, 0.3, 0.7, 57, "Wilson")
@@ -150,7 +176,15 @@ def _tasks(level: _Ladder) -> Iterator[MetricResult]:
         floor=0.0025,
     )
     yield replace(
-        metric("tasks.flips", "changed answers", "share", "max", level.flips, 0.02, method="Clopper-Pearson"),
+        metric(
+            "tasks.flips",
+            "changed answers",
+            "share",
+            "max",
+            level.flips,
+            0.02,
+            method="Clopper-Pearson",
+        ),
         requirement=Requirement("tasks.flips", "max", 0.10, "policy balanced"),
         verdict=level.verdict,
     )
@@ -164,12 +198,20 @@ def _rest(level: _Ladder) -> Iterator[MetricResult]:
         notes=("3 of 183 items could not be scored (empty text)",),
     )
     yield metric(f"harm.emt_2{suffix}", "expected maximum harm", "score", "lower", 0.21, 0.03)
-    yield metric(f"harm.group_gap{suffix}", "gap between groups beyond chance", "share", "max", 0.011)
+    yield metric(
+        f"harm.group_gap{suffix}", "gap between groups beyond chance", "share", "max", 0.011
+    )
     yield metric("align.chrf", "chrF", "points", "min", 100 - 90 * level.flips, 4.1, 96)
-    yield metric("align.first_divergence", "tokens before the texts part", "tokens", "min", 14.4, 2.2, 96)
+    yield metric(
+        "align.first_divergence", "tokens before the texts part", "tokens", "min", 14.4, 2.2, 96
+    )
     yield metric("coherence.ok", "coherent texts", "share", "higher", 0.94, 0.04, 96)
-    yield metric("cost.size_bytes", "file size", "bytes", "max", float(level.size_bytes), 0, 1, "exact")
-    yield metric("cost.decode_tps", "writing speed", "tokens/s", "min", level.decode_tps, 1.4, 5, "median")
+    yield metric(
+        "cost.size_bytes", "file size", "bytes", "max", float(level.size_bytes), 0, 1, "exact"
+    )
+    yield metric(
+        "cost.decode_tps", "writing speed", "tokens/s", "min", level.decode_tps, 1.4, 5, "median"
+    )
     yield metric("cost.peak_rss_bytes", "peak memory", "bytes", "max", level.size_bytes * 1.7, 0, 1)
     yield metric("novel.thing/some-set@judge:label", "something new", "furlongs", "zero", 3.25, 0.5)
 
@@ -195,13 +237,15 @@ def measured_level(level: _Ladder) -> LevelResult:
 def _reference() -> LevelResult:
     own = _Ladder("BF16", 269_060_381, 16.0, 0, 0, 0, 1, 0.49, 0, 0.041, 42, "pass")
     metrics = {
-        one.key: replace(one, delta=None, delta_by_group={}, requirement=None, verdict=None, reason="")
+        one.key: replace(
+            one, delta=None, delta_by_group={}, requirement=None, verdict=None, reason=""
+        )
         for one in (*_lm(own), *_tasks(own), *_rest(own))
-        if not one.key.startswith(("lm.kld", "lm.ppl_ratio", "lm.same_top", "tasks.flips", "align."))
+        if not one.key.startswith(
+            ("lm.kld", "lm.ppl_ratio", "lm.same_top", "tasks.flips", "align.")
+        )
     }
-    return LevelResult(
-        "BF16", "measured", artifact("BF16", own.size_bytes, own.bpw, 0.0), metrics
-    )
+    return LevelResult("BF16", "measured", artifact("BF16", own.size_bytes, own.bpw, 0.0), metrics)
 
 
 @pytest.fixture

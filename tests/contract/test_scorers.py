@@ -1,0 +1,126 @@
+"""What every scorer keeps, and what a new one has to."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from edgeeval.errors import InputError
+from edgeeval.prompts.load import find_sets, load_set
+from edgeeval.recipe import load_policy, policy_names
+from edgeeval.records import Direction
+from edgeeval.scores import SCORERS, is_selected, scorer, selected_scorers
+from edgeeval.scores.measured import Measured
+from edgeeval.scores.table import Method, Metric
+from tests.scores.conftest import a_run, measured
+
+NO_SCORER_YET = frozenset({"bias", "dialect", "refusal"})
+"""Dimensions that the policies speak of and nothing measures: every report names them."""
+
+ALL = [metric for prefix in SCORERS for metric in scorer(prefix).METRICS]
+PAIRED_METHODS = {"share", "bounded", "mean", "log_ratio"}
+
+
+@pytest.mark.parametrize("prefix", SCORERS)
+class TestAScorer:
+    def test_resolves(self, prefix: str) -> None:
+        module = scorer(prefix)
+        assert module.METRICS
+        assert all(isinstance(metric, Metric) for metric in module.METRICS)
+        assert callable(module.score)
+        assert module.__doc__
+
+    def test_names_its_metrics_by_its_prefix(self, prefix: str) -> None:
+        assert all(metric.id.startswith(f"{prefix}.") for metric in scorer(prefix).METRICS)
+
+    def test_reads_kinds_of_set_that_exist(self, prefix: str) -> None:
+        kinds = {load_set(path).header.kind for path in find_sets()}
+        assert set(scorer(prefix).KINDS) <= kinds
+
+    def test_gives_no_table_from_sets_of_other_kinds(self, prefix: str) -> None:
+        others = {"text", "choice", "open"} - set(scorer(prefix).KINDS)
+        level: Measured = measured(*(a_run(kind, []) for kind in sorted(others)))
+        tables = list(scorer(prefix).score(level, level, None))
+        assert all(table.set_id == "" for table in tables), "only cost.* belongs to no set"
+
+    def test_yields_lazily_and_takes_the_three_arguments(self, prefix: str) -> None:
+        level = measured()
+        assert hasattr(scorer(prefix).score(level, level, None), "__next__")
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.id)
+class TestAMetric:
+    def test_has_a_legal_direction_and_method(self, metric: Metric) -> None:
+        assert metric.direction in get_args(Direction)
+        assert metric.method in get_args(Method)
+
+    def test_compares_with_the_reference_exactly_if_its_direction_does(
+        self, metric: Metric
+    ) -> None:
+        assert metric.paired == (metric.direction in ("higher", "lower", "zero"))
+
+    def test_is_paired_by_a_method_that_can(self, metric: Metric) -> None:
+        assert not metric.paired or metric.method in PAIRED_METHODS
+
+    def test_has_what_its_method_needs(self, metric: Metric) -> None:
+        assert (metric.quantile is not None) == (metric.method == "quantile")
+        assert metric.bound > 0
+        assert metric.title
+        assert metric.unit
+
+    def test_has_an_id_that_its_key_gives_back(self, metric: Metric) -> None:
+        from edgeeval.compare.verdicts import metric_id
+
+        assert metric_id(f"{metric.id}_5/set@judge:label") == metric.id
+
+
+def test_ids_are_unique() -> None:
+    ids = [metric.id for metric in ALL]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("name", policy_names())
+class TestAPolicy:
+    def test_names_metrics_that_are_known_or_have_no_scorer_yet(self, name: str) -> None:
+        known = {metric.id for metric in ALL}
+        for metric in load_policy(name):
+            assert metric in known or metric.split(".")[0] in NO_SCORER_YET
+
+    def test_asks_for_a_difference_only_where_there_is_one(self, name: str) -> None:
+        by_id = {metric.id: metric for metric in ALL}
+        for metric, limit in load_policy(name).items():
+            if metric in by_id:
+                assert (limit.margin is not None) == by_id[metric].paired
+
+    def test_gives_a_reason_for_each_number(self, name: str) -> None:
+        assert all(limit.reason for limit in load_policy(name).values())
+
+
+def test_policies_speak_of_the_same_metrics_and_grow_no_stricter() -> None:
+    strict, balanced, lenient = (load_policy(name) for name in ("strict", "balanced", "lenient"))
+    assert set(strict) == set(balanced) == set(lenient)
+
+    def number(limit: Any) -> float:
+        return float(limit.margin if limit.margin is not None else limit.max)
+
+    for metric in strict:
+        assert number(strict[metric]) <= number(balanced[metric]) <= number(lenient[metric])
+
+
+def test_what_has_no_scorer_yet_has_none() -> None:
+    assert not NO_SCORER_YET & set(SCORERS)
+
+
+class TestOnly:
+    def test_selects_by_prefix_or_metric(self) -> None:
+        assert selected_scorers([]) == list(SCORERS)
+        assert selected_scorers(["harm"]) == ["harm"]
+        assert selected_scorers(["lm.ppl", "cost"]) == ["lm", "cost"]
+        assert is_selected("lm.ppl", ["lm"])
+        assert is_selected("lm.ppl", [])
+        assert not is_selected("lm.ppl_ratio", ["lm.ppl"])
+
+    def test_names_the_nearest_word(self) -> None:
+        with pytest.raises(InputError, match=r"--only lm\.pp: no such metric .*lm\.ppl"):
+            selected_scorers(["lm.pp"])
