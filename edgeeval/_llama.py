@@ -170,7 +170,9 @@ class Vocabulary:
 
     def digest(self) -> str:
         """Hash every token's text and kind: equal digests number their tokens alike."""
-        hasher = hashlib.sha256()
+        hasher = hashlib.sha256(b"%d\n" % self.n_tokens)
+        if _lib.llama_vocab_type(self._vocab) == _lib.LLAMA_VOCAB_TYPE_NONE:
+            return hasher.hexdigest()
         for token in range(self.n_tokens):
             hasher.update(_lib.llama_vocab_get_text(self._vocab, token))
             hasher.update(b"\0%d\n" % _lib.llama_vocab_get_attr(self._vocab, token))

@@ -21,6 +21,7 @@ A caller writes:
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 EXIT_ERROR = 1
@@ -68,6 +69,14 @@ class ModelFileError(InputError):
 
 class NotFetched(InputError):
     """Something is missing that only `edgeeval fetch` may get."""
+
+
+def explain_os_error(error: OSError) -> str:
+    """Say in one line what the operating system refused, and what to do."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    what = "the disk is full" if full else error.strerror or str(error)
+    where = f": {error.filename}" if error.filename else ""
+    return f"{what}{where}; mend it and run again: what is finished is kept"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

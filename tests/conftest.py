@@ -47,7 +47,15 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> Ladder:
     source = describe(workspace, fetched, name="source", source="given")
 
     def made(of: Artifact, kind: str) -> Artifact:
-        return build(workspace, engine, of, kind, name=kind, origin=f"from {of.name}")
+        return build(
+            workspace,
+            engine,
+            of,
+            kind,
+            name=kind,
+            origin=f"from {of.name}",
+            progress=lambda line: None,
+        )
 
     bf16 = made(source, "BF16")
     return Ladder(

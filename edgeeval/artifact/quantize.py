@@ -12,6 +12,7 @@ from edgeeval.artifact.inspect import describe
 from edgeeval.errors import InputError, WorkerFailed
 from edgeeval.records import Artifact
 from edgeeval.run.device import Engine
+from edgeeval.run.schedule import Progress
 from edgeeval.run.worker import Emit, run_job
 from edgeeval.store import Workspace, digest
 
@@ -29,6 +30,7 @@ def build(
     *,
     name: str,
     origin: str,
+    progress: Progress,
 ) -> Artifact:
     """Quantize (or dequantize) an artifact to another type, unless that file is there already.
 
@@ -39,6 +41,7 @@ def build(
         file_type: such as Q4_K_M or BF16.
         name: the new artifact's name.
         origin: where it comes from, for its record.
+        progress: told when the file is not there yet.
 
     Raises:
         InputError: the disk cannot hold it.
@@ -48,6 +51,7 @@ def build(
     folder = workspace.folder("artifacts")
     target = folder / f"{digest(inputs)[:32]}-{file_type}.gguf"
     if not target.exists():
+        progress(f"{name}: {origin}")
         _require_space(folder, source, file_type)
         temporary = target.with_suffix(".tmp")
         job = {

@@ -4,7 +4,6 @@ Only click is imported before a verb is known, so `edgeeval --help` answers at o
 stderr is talk.
 """
 
-import errno
 import importlib
 import sys
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from edgeeval import __version__
-from edgeeval.errors import EXIT_ERROR, EXIT_INTERRUPTED, EdgeevalError
+from edgeeval.errors import EXIT_ERROR, EXIT_INTERRUPTED, EdgeevalError, explain_os_error
 
 VERBS = {
     "eval": "Measure every level of a recipe (or of given files), compare and recommend.",
@@ -82,9 +81,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(EXIT_ERROR)
     except OSError as error:
-        what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        where = f": {error.filename}" if error.filename else ""
-        _complain(f"{what}{where}; mend it and run again: what is finished is kept")
+        _complain(explain_os_error(error))
         sys.exit(EXIT_ERROR)
 
 

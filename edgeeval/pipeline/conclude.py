@@ -184,13 +184,17 @@ def _watermarks(request: Request, ladder: Ladder, plans: Sequence[Plan]) -> tupl
     for level in ladder.levels:
         if level.sha256 == reference.sha256:
             marks.append(f"{level.name} is the reference's own file.")
-        if level.fallback_share > 0:
-            kinds = ", ".join(level.fallback_types)
-            marks.append(
-                f"{level.name} is not what its name says: {level.fallback_share:.0%} of its "
-                f"parameters fell back to {kinds}, because the model's rows cannot be cut into "
-                "blocks of 256."
-            )
+    fallen = [level for level in ladder.levels if level.fallback_share > 0]
+    if fallen:
+        shares = "; ".join(
+            f"{level.name}: {level.fallback_share:.0%} fell back to "
+            f"{', '.join(level.fallback_types)}"
+            for level in fallen
+        )
+        marks.append(
+            "Not what their names say, because the model's rows cannot be cut into blocks of 256 "
+            f"(shares of the parameters): {shares}."
+        )
     excluded = sum(len(plan.content["excluded"]) for plan in plans)
     if excluded:
         marks.append(f"{excluded} items were left out: they are longer than the context.")

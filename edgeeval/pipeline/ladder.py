@@ -59,7 +59,7 @@ def find_ladder(
         if not path.is_file():
             raise InputError(f"{path}: no such file")
     levels = [Level(file=path) for path in request.files]
-    return _add_levels(reference, reference, levels, workspace, engine, progress)
+    return _add_levels(reference, levels, workspace, engine, progress)
 
 
 def _require_unquantized(reference: Artifact, request: Request) -> None:
@@ -77,15 +77,20 @@ def _built_ladder(
     levels = _chosen_levels(request, recipe)
     source = describe(workspace, find_source(workspace, recipe), name="source", source="given")
     kinds = quantized_types(source)
-    if not kinds and recipe.reference in source.type_shares:
+    if next(iter(source.type_shares)) == recipe.reference:  # norms are F32 in every file
         reference = replace(source, name=recipe.reference)
     else:
         origin = f"dequantized from {kinds[0]}" if kinds else f"converted from {source.label}"
-        progress(f"{recipe.reference}: {origin}")
         reference = build(
-            workspace, engine, source, recipe.reference, name=recipe.reference, origin=origin
+            workspace,
+            engine,
+            source,
+            recipe.reference,
+            name=recipe.reference,
+            origin=origin,
+            progress=progress,
         )
-    return _add_levels(reference, reference, levels, workspace, engine, progress)
+    return _add_levels(reference, levels, workspace, engine, progress)
 
 
 def _chosen_levels(request: Request, recipe: Recipe) -> list[Level]:
@@ -98,7 +103,6 @@ def _chosen_levels(request: Request, recipe: Recipe) -> list[Level]:
 
 def _add_levels(
     reference: Artifact,
-    source: Artifact,
     levels: Sequence[Level],
     workspace: Workspace,
     engine: Engine,
@@ -116,9 +120,17 @@ def _add_levels(
                 found.append(describe(workspace, level.file, name=name, source="given"))
             else:
                 assert level.type is not None  # the recipe's schema says so
-                progress(f"{name}: quantizing")
-                origin = f"quantized from {source.name}"
-                found.append(build(workspace, engine, source, level.type, name=name, origin=origin))
+                found.append(
+                    build(
+                        workspace,
+                        engine,
+                        reference,
+                        level.type,
+                        name=name,
+                        origin=f"quantized from {reference.name}",
+                        progress=progress,
+                    )
+                )
         except EdgeevalError as error:
             lost[name] = str(error)
             progress(f"{name}: lost: {error}")

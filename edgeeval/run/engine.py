@@ -34,15 +34,29 @@ _GREEDY = -1
 """Sample number of the greedy text."""
 
 
+def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write a .npy file, whole or not at all.
+
+    Not by numpy.save: it tells no full disk from another failure.
+    """
+    temporary = path.with_suffix(".tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.lib.format.write_array_header_1_0(
+                file, np.lib.format.header_data_from_array_1_0(array)
+            )
+            file.write(array.data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _save_array(folder: Path, array: npt.NDArray[Any]) -> str:
-    """Write an array under the name of its own hash, whole or not at all."""
+    """Write an array under the name of its own hash."""
     data = np.ascontiguousarray(array)
     name = hashlib.sha256(str(data.shape).encode() + data.tobytes()).hexdigest()[:32] + ".npy"
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{name}.tmp"
-    with temporary.open("wb") as file:
-        np.save(file, data)
-    temporary.replace(folder / name)
+    _write_array(folder / name, data)
     return name
 
 
@@ -90,10 +104,7 @@ def score_windows(
     shape = (len(items), -1)
     nll = -log_probabilities[np.arange(len(wanted)), wanted].reshape(shape)
     if write is not None:
-        temporary = write.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            np.save(file, log_probabilities)
-        temporary.replace(write)
+        _write_array(write, log_probabilities)
     if read is None:
         return WindowScores(nll, None)
     reference = np.load(read, mmap_mode="r")

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgeeval.errors import EdgeevalError, InputError, WorkerFailed
+from edgeeval.errors import EdgeevalError, InputError, WorkerFailed, explain_os_error
 from edgeeval.store import Workspace, write_json
 
 Emit = Callable[[dict[str, Any]], None]
@@ -154,6 +154,8 @@ def serve(job_path: Path, events_fd: int) -> int:
         except Exception as error:  # a bug, a full disk: the parent still needs one line
             traceback.print_exc()
             reason = f"{type(error).__name__}: {error}"
+            if isinstance(error, OSError):
+                reason = explain_os_error(error)
             emit({"event": "error", "message": reason, "input": False})
             return EdgeevalError.exit_code
         emit({"event": "done", "native_s": _native_s(), "peak_rss_bytes": peak_rss_bytes()})

@@ -66,7 +66,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = recipe | {"model": {"gguf": "f32.gguf"}}
     (folder / "sound.yaml").write_text(json.dumps(own))
     (folder / "metric.yaml").write_text(json.dumps(own | {"require": {"lm.kld_meen": {"max": 1}}}))
-    (folder / "bare.yaml").write_text(json.dumps(own | {"require": {"cost.size": {"margin": 1}}}))
+    (folder / "bare.yaml").write_text(json.dumps(own | {"require": {"cost.bpw": {"margin": 1}}}))
     return folder
 
 

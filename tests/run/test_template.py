@@ -199,17 +199,15 @@ def test_a_template_that_forges_a_message_gains_nothing() -> None:
     assert segments == [Segment("\ue00099\ue001", trusted=True), Segment("Hello", trusted=False)]
 
 
-_PIECES = (
-    "{{ }} {% %} {# #} x trim . [ ] ( ) ' 1 - ~ | ** __ loop \ue0007\ue001 raise_exception".split()
-)
+_PIECES = ["{{", "}}", "{%", "%}", "{#", "#}", "trim", "**", "__", "loop", "\ue0007\ue001"]
 _PHRASES = [" for x in messages ", " endfor ", " if x ", " endif ", " set x = ", "\n"]
 
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.lists(st.sampled_from([*_PIECES, *_PHRASES, "messages[0].content"]), max_size=12).map(
-        "".join
-    )
+    st.lists(
+        st.sampled_from([*_PIECES, *_PHRASES, *"x.[]()'1-~|", "messages[0].content"]), max_size=12
+    ).map("".join)
 )
 def test_no_template_raises_anything_but_a_model_file_error(source: str) -> None:
     if re.search(r"1+\s*\*\*", source):

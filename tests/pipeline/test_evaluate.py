@@ -1,0 +1,116 @@
+"""What an evaluation says of the real model: of itself, of a damaged one, of a coarse one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGUFReader
+
+from edgeeval.pipeline import Request, evaluate
+from edgeeval.records import LevelResult, Results
+from edgeeval.store import Workspace
+from tests.conftest import Ladder
+from tests.pipeline.conftest import n_jobs, renamed_copy, without_timings
+
+EVERYTHING = ("lm", "tasks", "harm", "align", "coherence")
+
+
+def level(results: Results, name: str) -> LevelResult:
+    return next(one for one in results.levels if one.name == name)
+
+
+def value(of: LevelResult, key: str) -> float:
+    found = of.metrics[key].estimate.value
+    assert found is not None, of.metrics[key].estimate.reason
+    return found
+
+
+def test_the_reference_against_itself_differs_in_nothing(
+    ladder: Ladder, fresh: Workspace, ask: Callable[..., Request], tmp_path: Path
+) -> None:
+    """Run for real, past the caches: the level is another file with the same tensors."""
+    itself = renamed_copy(ladder.bf16, tmp_path / "itself.gguf")
+    results = evaluate(ask(itself, only=EVERYTHING, limit=8), fresh)
+    same = level(results, "itself")
+    assert same.artifact is not None
+    assert same.artifact.sha256 != ladder.bf16.sha256
+    assert value(same, "lm.kld_max") <= 1e-6
+    assert value(same, "lm.same_top") == 1
+    assert value(same, "tasks.flips") == 0
+    assert value(same, "align.exact_match") == 1
+    deltas = {key: metric.delta for key, metric in same.metrics.items() if metric.delta}
+    assert {"lm.ppl_ratio", "tasks.accuracy", "harm.tf_2@alt-profanity-check"} <= deltas.keys()
+    assert all(delta.value == 0 for delta in deltas.values())
+    sampled = [
+        sorted(path.read_text(encoding="utf-8") for path in (fresh.root / "judged").glob("*"))
+    ]
+    assert sampled  # the judge saw the texts of both, and they were the same texts
+
+
+def test_a_damaged_level_fails_and_a_faithful_one_passes(
+    ladder: Ladder, fresh: Workspace, ask: Callable[..., Request], tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.gguf"
+    shutil.copyfile(ladder.bf16.path, damaged)
+    for tensor in GGUFReader(damaged, "r+").tensors:
+        if tensor.name.startswith("blk.15."):
+            tensor.data[...] = 0
+    results = evaluate(ask(damaged, Path(ladder.q8_0.path)), fresh)
+    assert level(results, "damaged").verdict == "fail"
+    faithful = level(results, Path(ladder.q8_0.path).stem)
+    assert faithful.verdict == "pass", faithful.reason
+    assert results.recommendation.level == faithful.name
+
+
+def test_divergence_grows_as_bits_go(
+    ladder: Ladder, fresh: Workspace, ask: Callable[..., Request]
+) -> None:
+    results = evaluate(ask(Path(ladder.q8_0.path), Path(ladder.q2_k.path)), fresh)
+    fine, coarse = results.levels
+    assert 0 < value(fine, "lm.kld_mean") < 0.02
+    assert value(coarse, "lm.kld_mean") > 0.2
+    assert coarse.verdict == "fail"
+    assert any("fell back" in mark for mark in results.watermarks)
+    mean_nll = np.log(value(results.reference, "lm.ppl"))
+    ratio = np.log(value(fine, "lm.ppl")) - mean_nll
+    assert np.log(value(fine, "lm.ppl_ratio")) == pytest.approx(ratio, abs=1e-9)
+
+
+def test_a_finished_evaluation_and_another_margin_run_nothing(
+    ladder: Ladder, fresh: Workspace, ask: Callable[..., Request]
+) -> None:
+    request = ask(Path(ladder.q8_0.path), policy="balanced")
+    first = evaluate(request, fresh)
+    jobs = n_jobs(fresh.root)
+    assert without_timings(evaluate(request, fresh)) == without_timings(first)
+    lenient = evaluate(replace(request, policy="strict"), fresh)
+    assert lenient.policy == "strict"
+    assert n_jobs(fresh.root) == jobs
+
+
+def test_a_small_cache_gives_the_same_numbers_in_more_rounds(
+    ladder: Ladder, fresh: Workspace, ask: Callable[..., Request], tmp_path: Path
+) -> None:
+    windows = 40  # two blocks of 32 windows of 64 tokens
+    request = ask(Path(ladder.q8_0.path), windows=windows, n_ctx=32)
+    whole = evaluate(request, fresh)
+    one_block = 64 * 15 * 49_152 * 4
+    pieces = evaluate(
+        replace(request, cache_bytes=one_block), Workspace(tmp_path / "other workspace")
+    )
+    assert without_timings(pieces) == without_timings(whole)
+    assert not (fresh.root / "logprobs").exists() or not any((fresh.root / "logprobs").iterdir())
+
+
+def test_the_second_batch_plan_gives_a_floor(
+    ladder: Ladder, fresh: Workspace, ask: Callable[..., Request]
+) -> None:
+    request = ask(Path(ladder.q8_0.path), only=("tasks",), suite="standard", limit=12)
+    [found] = evaluate(request, fresh).levels
+    assert found.metrics["tasks.flips"].floor is not None
+    assert 0 <= found.metrics["tasks.flips"].floor <= 0.25
