@@ -32,11 +32,6 @@ class Engine:
     device: str
     n_threads: int
     n_ubatch: int
-    kv_type: str
-    """Of evaluation batches. With float32 cells and no flash attention, a batched evaluation equals
-    a plain decode to 1e-5 nats (F32 weights); llama.cpp's defaults (float16 cells, flash attention)
-    differ by up to 8e-3, and win back a fifth of the time. Speed is measured with the defaults."""
-    flash_attention: bool
     use_extra_bufts: bool
     """llama.cpp's fast weight layouts (AMX, repacking); off where the self-test died of them."""
 
@@ -87,8 +82,6 @@ def find_engine(workspace: Workspace, *, device: str, n_threads: int | None) -> 
         device=build["device"],
         n_threads=threads,
         n_ubatch=N_UBATCH,
-        kv_type="f32",
-        flash_attention=False,
         use_extra_bufts=bool(job["use_extra_bufts"]),
     )
 

@@ -280,8 +280,6 @@ class _Runner:
                 **self._shape,
                 n_ubatch=self.job["n_ubatch"],
                 n_threads=self.job["n_threads"],
-                kv_type=self.job["kv_type"],
-                flash_attention=self.job["flash_attention"],
             )
         return self._context
 

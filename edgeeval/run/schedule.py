@@ -315,8 +315,6 @@ class Measurer:
             "device": engine.device,
             "n_threads": engine.n_threads,
             "n_ubatch": engine.n_ubatch,
-            "kv_type": engine.kv_type,
-            "flash_attention": engine.flash_attention,
             "use_extra_bufts": engine.use_extra_bufts,
             "seed": self.settings.seed,
         }
