@@ -9,7 +9,7 @@ from typing import NamedTuple
 from edgeeval.errors import EdgeevalError
 from edgeeval.judges import DEFAULT_JUDGE
 from edgeeval.judges.score import score_texts
-from edgeeval.run.device import find_engine
+from edgeeval.run.device import Engine, find_engine
 from edgeeval.store import Workspace
 
 _NEEDED = ("llama-cpp-python", "gguf", "numpy", "scipy", "alt-profanity-check", "rapidfuzz")
@@ -69,8 +69,17 @@ def _engine(workspace: Workspace) -> list[Check]:
     return [
         Check("engine", True, f"{engine.package}, llama.cpp {engine.version}"),
         Check("device", True, f"{engine.device}, {engine.n_threads} threads"),
+        Check("self-test", True, *_kernels(engine)),
         Check("features", True, engine.features, note),
     ]
+
+
+def _kernels(engine: Engine) -> tuple[str, str]:
+    if engine.use_extra_bufts:
+        return "every kernel runs", ""
+    return "runs without llama.cpp's extra buffer types", (
+        "this build's fast kernels (AMX, repacking) die on this machine and are turned off"
+    )
 
 
 def _judge(workspace: Workspace) -> Check:

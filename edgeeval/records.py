@@ -96,7 +96,12 @@ class MetricResult:
     unit: str
     """"share", "nats/token", "tokens/s", "bytes", "ratio", ..."""
     direction: Direction
-    estimate: Estimate
+    value: float | None
+    """The level's own, as in `Estimate`; so are the next four."""
+    lower: float | None
+    upper: float | None
+    n: int
+    method: str
     delta: Delta | None = None
     """None for metrics that compare by themselves (KLD, flips) or need no reference (size)."""
     by_group: dict[str, Estimate] = field(default_factory=dict)
@@ -107,10 +112,15 @@ class MetricResult:
     verdict: Verdict | None = None
     """None where nothing is required."""
     reason: str = ""
-    """Why the verdict is what it is."""
+    """Why the verdict is what it is; without one, why the value is undefined."""
     floor: float | None = None
     """What the reference itself changes by under a second batch plan."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def estimate(self) -> Estimate:
+        """The level's own value with its interval, in one piece."""
+        return Estimate(self.value, self.lower, self.upper, self.n, self.method, self.reason)
 
 
 @dataclass(frozen=True)
@@ -175,6 +185,8 @@ class Environment:
     engine: str
     engine_features: str
     engine_libraries_sha256: str
+    engine_extra_bufts: bool
+    """Whether llama.cpp's fast weight layouts were on; off where they die on this machine."""
     device: str
     n_threads: int
     platform: str

@@ -258,7 +258,12 @@ def _evidence(
         title=metric.title,
         unit=metric.unit,
         direction=metric.direction,
-        estimate=_estimate(own, _n_reported(metric, scores, own)),
+        value=own.value,
+        lower=own.lower,
+        upper=own.upper,
+        n=_n_reported(metric, scores, own),
+        method=own.method,
+        reason=own.reason,
         delta=Delta(**_estimate(paired_at(ALPHA)).__dict__) if paired else None,
         by_group={name: _part(metric, part) for name, part in groups.items()},
         delta_by_group={

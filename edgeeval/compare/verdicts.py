@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from edgeeval import stats
 from edgeeval.compare.estimates import ALPHA, IntervalAt, MetricEvidence
-from edgeeval.records import Estimate, MetricResult, Requirement, Verdict
+from edgeeval.records import MetricResult, Requirement, Verdict
 from edgeeval.stats import TwoTests
 
 LEVEL_OF_ERROR = 0.05
@@ -248,7 +248,11 @@ def _with_verdict(
             title=cell.requirement.metric,
             unit="",
             direction="max",
-            estimate=Estimate(None, None, None, 0, "none", cell.missing),
+            value=None,
+            lower=None,
+            upper=None,
+            n=0,
+            method="none",
         )
     delta = result.delta
     if delta is not None and cell.tests is not None and cell.requirement.kind == "margin":

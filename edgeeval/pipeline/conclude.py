@@ -195,9 +195,14 @@ def _watermarks(request: Request, ladder: Ladder, plans: Sequence[Plan]) -> tupl
             "Not what their names say, because the model's rows cannot be cut into blocks of 256 "
             f"(shares of the parameters): {shares}."
         )
-    excluded = sum(len(plan.content["excluded"]) for plan in plans)
+    problems = {plan.content["template_problem"] for plan in plans} - {""}
+    marks += [f"Chat prompts were given as plain text: {problem}." for problem in sorted(problems)]
+    excluded = [one for plan in plans for one in plan.content["excluded"]]
     if excluded:
-        marks.append(f"{excluded} items were left out: they are longer than the context.")
+        first = excluded[0]
+        marks.append(
+            f"{len(excluded)} items were left out; the first: {first['item']}: {first['reason']}."
+        )
     return tuple(marks)
 
 
@@ -238,6 +243,7 @@ def _environment(engine: Engine) -> Environment:
         engine=f"{engine.package}, llama.cpp {engine.version}",
         engine_features=engine.features,
         engine_libraries_sha256=engine.libraries_sha256,
+        engine_extra_bufts=engine.use_extra_bufts,
         device=engine.device,
         n_threads=engine.n_threads,
         platform=f"{platform.system()} {platform.machine()}",

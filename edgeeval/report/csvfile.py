@@ -52,7 +52,7 @@ def _rows(results: Results) -> Iterator[Row]:
 
 def _metric_rows(level: LevelResult, metric: MetricResult) -> Iterator[Row]:
     own: Row = {"level": level.name, "key": metric.key, "set": split_key(metric.key).set}
-    verdict: Row = {"verdict": metric.verdict, "reason": metric.reason or metric.estimate.reason}
+    verdict: Row = {"verdict": metric.verdict, "reason": metric.reason}
     yield own | _estimate(metric.estimate) | _delta(metric.delta) | verdict
     for name, part in metric.by_set.items():
         yield own | {"set": name, "reason": part.reason} | _estimate(part)

@@ -237,6 +237,7 @@ def environment(results: Results) -> Facts:
         ("engine", made.engine),
         ("engine features", made.engine_features),
         ("engine libraries, sha256", made.engine_libraries_sha256),
+        ("extra buffer types", "on" if made.engine_extra_bufts else "off: they die here"),
         ("device", made.device),
         ("threads", str(made.n_threads)),
         ("CPU", made.cpu),

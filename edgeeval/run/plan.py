@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeeval.errors import PromptSetError
+from edgeeval.errors import InputError, ModelFileError, PromptSetError
 from edgeeval.prompts.load import (
     WHOLE_FILE,
     ChoiceItem,
@@ -113,9 +113,22 @@ class _Planner:
         self.size = WHOLE_FILE
         self.shared = not self.model.is_recurrent
         self.max_context = min(self.model.n_ctx_train or _MAX_CONTEXT, _MAX_CONTEXT)
-        source = self.model.chat_template
-        self.template = ChatTemplate(source, self.vocabulary, job["model"]) if source else None
+        self.template = self._usable_template(job["model"])
         self.excluded: list[dict[str, str]] = []
+
+    def _usable_template(self, where: str) -> ChatTemplate | None:
+        """Return the chat template if it takes a plain question; the plan says why it does not."""
+        self.template_problem = ""
+        source = self.model.chat_template
+        if not source:
+            return None
+        try:
+            template = ChatTemplate(source, self.vocabulary, where)
+            template.render([("user", "Hello")], generation_prompt=True)
+        except ModelFileError as error:
+            self.template_problem = str(error)
+            return None
+        return template
 
     def plan(self, prompt_set: PromptSet, size: int) -> dict[str, Any]:
         """Return the plan of one prompt set."""
@@ -131,6 +144,7 @@ class _Planner:
             "pool": prompt_set.header.pool,
             "primitive": primitive,
             "chat": self.uses_chat(prompt_set.header.format),
+            "template_problem": self.template_problem,
             "vocabulary_sha256": self.vocabulary_sha256,
             "n_vocab": self.vocabulary.n_tokens,
             "context": context,
@@ -165,6 +179,10 @@ class _Planner:
 
     def windows(self, prompt_set: PromptSet) -> tuple[list[list[dict[str, Any]]], dict[str, Any]]:
         n_ctx = self.suite["n_ctx"]
+        if n_ctx > (self.model.n_ctx_train or n_ctx):
+            raise InputError(
+                f"--n-ctx {n_ctx}: the model was trained for {self.model.n_ctx_train} tokens"
+            )
         tokens = self._running_text(prompt_set)
         available = len(tokens) // n_ctx
         if available == 0:
@@ -205,9 +223,11 @@ class _Planner:
         tokens: list[int] = []
         for item in texts:
             turns: list[tuple[str, str]] = [(turn.role, turn.content) for turn in item.messages]
-            tokens += self.encode(
-                self.template.render(turns or [("user", item.text or "")], generation_prompt=False)
-            )
+            turns = turns or [("user", item.text or "")]
+            try:
+                tokens += self.encode(self.template.render(turns, generation_prompt=False))
+            except ModelFileError as error:
+                self.excluded.append({"item": item.id, "reason": str(error)})
         return tokens
 
     def _window(

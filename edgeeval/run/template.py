@@ -7,6 +7,9 @@ searched for special tokens.
 """
 
 import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 _FIXED_DATE = datetime(2025, 1, 1, tzinfo=UTC)
 """Templates may print today's date; a run must not depend on it."""
+_TIME_LIMIT_S = 5
 
 
 class Segment(NamedTuple):
@@ -28,6 +32,22 @@ class Segment(NamedTuple):
     text: str
     trusted: bool
     """Whether special tokens are read in it: the template's text yes, an item's text never."""
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """Stop a template that loops without end. Works in a process's main thread, as a worker's."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise jinja2.TemplateError(f"it runs for more than {_TIME_LIMIT_S} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(_TIME_LIMIT_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _refuse(message: str) -> NoReturn:
@@ -59,25 +79,38 @@ class ChatTemplate:
     def render(self, messages: list[tuple[str, str]], *, generation_prompt: bool) -> list[Segment]:
         """Return the conversation as pieces of template text and of message text.
 
+        Some templates (Gemma's) refuse a system message; it then opens the user's first one.
+
         Args:
             messages: (role, content) in order.
             generation_prompt: end with the opening of the assistant's turn.
 
         Raises:
-            ModelFileError: the template fails on these messages or drops one.
+            ModelFileError: the template fails on these messages, drops one, or does not end.
         """
+        try:
+            return self._render(messages, generation_prompt)
+        except ModelFileError:
+            if len(messages) < 2 or messages[0][0] != "system":
+                raise
+        role, content = messages[1]
+        folded = [(role, f"{messages[0][1]}\n\n{content}"), *messages[2:]]
+        return self._render(folded, generation_prompt)
+
+    def _render(self, messages: list[tuple[str, str]], generation_prompt: bool) -> list[Segment]:
         marks = [f"\ue000{index}\ue001" for index in range(len(messages))]
         turns = [
             {"role": role, "content": mark} for (role, _), mark in zip(messages, marks, strict=True)
         ]
         try:
-            text = self._template.render(
-                messages=turns,
-                add_generation_prompt=generation_prompt,
-                bos_token=self._bos,
-                eos_token=self._eos,
-                enable_thinking=False,
-            )
+            with _time_limit():
+                text = self._template.render(
+                    messages=turns,
+                    add_generation_prompt=generation_prompt,
+                    bos_token=self._bos,
+                    eos_token=self._eos,
+                    enable_thinking=False,
+                )
         except Exception as error:  # a template may raise anything; it is not ours
             raise ModelFileError(f"{self._where}: its chat template fails: {error}") from None
         if any(mark not in text for mark in marks):

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from edgeeval.compare import mark_pareto, recommend
 from edgeeval.records import (
     Artifact,
-    Estimate,
     LevelResult,
     MetricResult,
     Recommendation,
@@ -27,7 +26,7 @@ PLACES = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 6)), max_size=8)
 
 
 def a_metric(key: str, value: float | None = 0.1) -> MetricResult:
-    return MetricResult(key, key, "share", "max", Estimate(value, None, None, 1, "planted"))
+    return MetricResult(key, key, "share", "max", value, None, None, 1, "planted")
 
 
 def a_level(

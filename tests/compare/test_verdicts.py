@@ -156,7 +156,7 @@ class TestNotMeasured:
         placeholder = found.metrics["tasks.accuracy"]
         assert placeholder.verdict == "not measured"
         assert placeholder.estimate.value is None
-        assert placeholder.estimate.reason == "it was not measured"
+        assert placeholder.reason == "margin 0.03: it was not measured"
 
     def test_a_metric_that_the_reference_lacks(self) -> None:
         found = judged([accuracy(N, N)], [], requires("tasks.accuracy", 0.03))

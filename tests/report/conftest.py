@@ -101,7 +101,7 @@ def metric(
         value = float(value)
     bounds = (None, None) if value is None else (max(value - spread, 0.0), value + spread)
     reason = f"needs 10,000 tokens, has {n:,}" if value is None else ""
-    return MetricResult(key, title, unit, direction, Estimate(value, *bounds, n, method, reason))
+    return MetricResult(key, title, unit, direction, value, *bounds, n, method, reason=reason)
 
 
 def difference(value: float, spread: float, n: int, method: str, p_pass: float | None) -> Delta:
@@ -275,6 +275,7 @@ def results() -> Results:
             engine="llama-cpp-python 0.3.16",
             engine_features="AVX2 FMA F16C OPENMP",
             engine_libraries_sha256="fedcba9876543210" * 4,
+            engine_extra_bufts=True,
             device="cpu",
             n_threads=2,
             platform="Linux-6.1-x86_64",

@@ -20,10 +20,8 @@ def _texts(svg: str) -> list[str]:
 
 def _with_kld(level: LevelResult, value: float) -> LevelResult:
     metric = level.metrics["lm.kld_mean"]
-    estimate = replace(metric.estimate, value=value, lower=value, upper=value)
-    return replace(
-        level, metrics={**level.metrics, "lm.kld_mean": replace(metric, estimate=estimate)}
-    )
+    planted = replace(metric, value=value, lower=value, upper=value)
+    return replace(level, metrics={**level.metrics, "lm.kld_mean": planted})
 
 
 def test_the_same_results_give_the_same_bytes(results: Results) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgeeval.records import Delta, Direction, Estimate, MetricResult, Requirement, Results
+from edgeeval.records import Delta, Direction, MetricResult, Requirement, Results
 from edgeeval.report.details import dimensions
 from edgeeval.report.view import KeyParts, limit_text, measured_text, obstacles, split_key, summary
 
@@ -17,7 +17,11 @@ def _metric(key: str, unit: str, direction: Direction, requirement: Requirement)
         key,
         unit,
         direction,
-        Estimate(0.5, 0.4, 0.6, 100, "Wilson"),
+        0.5,
+        0.4,
+        0.6,
+        100,
+        "Wilson",
         Delta(-0.012, -0.034, 0.01, 100, "MOVER-Wilson"),
         requirement=requirement,
     )

@@ -216,3 +216,23 @@ def test_no_template_raises_anything_but_a_model_file_error(source: str) -> None
         _render(source)
     except ModelFileError as error:
         assert str(error).startswith("model.gguf: its chat template ")
+
+
+def test_a_refused_system_message_opens_the_users_first_one() -> None:
+    source = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    )
+    segments = _template(source).render(
+        [("system", "Be brief."), ("user", "Where?")], generation_prompt=False
+    )
+    assert [segment.text for segment in segments] == ["<user>", "Be brief.\n\nWhere?"]
+
+
+def test_a_template_that_does_not_end_is_stopped() -> None:
+    source = (
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+        "{{ messages[0].content }}"
+    )
+    with pytest.raises(ModelFileError, match="runs for more than"):
+        _template(source).render([("user", "Hello")], generation_prompt=False)
