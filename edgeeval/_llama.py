@@ -70,7 +70,7 @@ def _start_backend() -> None:
 
 def _last_error(otherwise: str) -> str:
     """Return llama.cpp's most telling error line: the first one says the cause."""
-    lines = [line.split(": ", 1)[-1] for line in _errors if line]
+    lines = [text.splitlines()[0].split(": ", 1)[-1] for text in _errors if text]
     return lines[0] if lines else otherwise
 
 

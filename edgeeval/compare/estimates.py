@@ -323,5 +323,18 @@ def collect(
 
 
 def with_floor(evidence: MetricEvidence, floor: float | None) -> MetricEvidence:
-    """Attach what the reference itself changes by under a second batch plan."""
-    return replace(evidence, result=replace(evidence.result, floor=floor))
+    """Attach what the reference itself changes by under a second batch plan.
+
+    A change whose interval reaches down to it means nothing: rounding alone does as much.
+    """
+    if floor is None:
+        return evidence
+    result = evidence.result
+    shown = result.delta or result.estimate
+    note = f"the reference itself changes by {floor:.3g} in other batches"
+    if shown.lower is not None and shown.upper is not None:
+        nearest = (
+            0.0 if shown.lower <= 0 <= shown.upper else min(abs(shown.lower), abs(shown.upper))
+        )
+        note += ": within that floor" if nearest <= floor else ""
+    return replace(evidence, result=replace(result, floor=floor, notes=(*result.notes, note)))
