@@ -7,6 +7,7 @@ because native code may abort the process that calls it.
 import ctypes
 import functools
 import hashlib
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -70,8 +71,8 @@ def _start_backend() -> None:
 
 def _last_error(otherwise: str) -> str:
     """Return llama.cpp's most telling error line: the first one says the cause."""
-    lines = [text.splitlines()[0].split(": ", 1)[-1] for text in _errors if text]
-    return lines[0] if lines else otherwise
+    lines = [line for text in _errors for line in text.splitlines() if re.search(r"\w", line)]
+    return lines[0].split(": ", 1)[-1].strip() if lines else otherwise
 
 
 class EngineBuild(NamedTuple):
@@ -323,10 +324,6 @@ class Context:
         """Forget every sequence."""
         _lib.llama_memory_clear(_lib.llama_get_memory(self._handle), True)
 
-    def forget(self, sequence: int) -> None:
-        """Free one sequence's cells."""
-        _lib.llama_memory_seq_rm(_lib.llama_get_memory(self._handle), sequence, -1, -1)
-
     def decode(self, rows: Sequence[Row]) -> Logits:
         """Decode one batch.
 
@@ -337,6 +334,8 @@ class Context:
         Raises:
             WorkerFailed: llama.cpp refused the batch or ran out of cells.
         """
+        if len(rows) > self.n_batch:  # the batch's arrays end there
+            raise WorkerFailed(f"{len(rows)} rows do not fit a batch of {self.n_batch}")
         batch = self._batch
         batch.n_tokens = len(rows)
         for index, row in enumerate(rows):

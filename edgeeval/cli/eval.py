@@ -66,8 +66,6 @@ def command(**options: Any) -> None:
 
     workspace = Workspace(options["workspace"])
     request = _request(options)
-    if options["fresh"]:
-        workspace.forget_runs()
     results = evaluate(request, workspace, talker(options["quiet"]))
     folder = options["output"] or results_dir(request, workspace)
     paths = [folder / name for name in ("report.html", "report.md", "results.json")]
@@ -97,6 +95,7 @@ def _request(options: dict[str, Any]) -> "Request":
         "device": options["device"],
         "judge": options["judge"],
         "cache_bytes": options["cache_bytes"],
+        "fresh": options["fresh"],
     }
     if options["windows"] and not options["text"]:
         raise InputError("--windows belongs to --text; a suite's own windows are in its sets")

@@ -21,6 +21,7 @@ import numpy as np
 
 from edgeeval import stats
 from edgeeval.records import Delta, Estimate, MetricResult
+from edgeeval.run.schedule import NOISY_SPREAD
 from edgeeval.scores.table import Metric, Score, ScoreTable
 from edgeeval.stats import Interval
 
@@ -28,8 +29,6 @@ IntervalAt = Callable[[float], Interval]
 """Two-sided alpha -> interval."""
 
 ALPHA = 0.05
-NOISY_SPREAD = 0.15
-"""Repetitions further apart than this are marked "noisy, rerun"."""
 _PERMUTATION_SEED = 1
 _IDENTITY = "identity"
 _NOBODY = "none"
@@ -228,13 +227,23 @@ def _chance(level: Sequence[ScoreTable]) -> float | None:
     return sum(chance * n for chance, n in guessed) / n_items if n_items else None
 
 
+def _pooled(tables: Iterable[ScoreTable]) -> list[Score]:
+    """Join the sets of a key; ids are unique in a set only, so the set's id goes before them."""
+    return [
+        replace(
+            score, item=f"{table.set_id}/{score.item}", cluster=f"{table.set_id}/{score.cluster}"
+        )
+        for table in tables
+        for score in table.scores
+    ]
+
+
 def _evidence(
     key: str, level: Sequence[ScoreTable], reference: Sequence[ScoreTable]
 ) -> MetricEvidence:
     """Pool the sets of one key and estimate."""
     metric = level[0].metric
-    scores = [score for table in level for score in table.scores]
-    base = [score for table in reference for score in table.scores]
+    scores, base = _pooled(level), _pooled(reference)
     pairs = _pairs(scores, base)
     of_groups = metric.method == "permutation"
     grouped, extra = _group_statistic(metric, scores) if of_groups else (None, ())
@@ -289,17 +298,17 @@ def _evidence(
 
 
 def _by_key(tables: Iterable[ScoreTable]) -> dict[str, list[ScoreTable]]:
-    """Group tables by key: sets of one pool together, sets of several pools apart."""
-    pools: dict[str, set[str]] = {}
+    """Group tables by key: sets of one pool together; of several pools, a key for each."""
     ordered = list(tables)
+    pools: dict[str, dict[str, set[str]]] = {}
     for table in ordered:
-        pools.setdefault(table.key, set()).add(table.pool)
+        pools.setdefault(table.key, {}).setdefault(table.pool, set()).add(table.set_id)
     keyed: dict[str, list[ScoreTable]] = {}
     for table in ordered:
-        key = table.key
-        if len(pools[key]) > 1:
+        key, set_ids = table.key, pools[table.key][table.pool]
+        if len(pools[table.key]) > 1:
             judge = f"@{table.judge}" if table.judge else ""
-            key = f"{table.key_id}/{table.pool}{judge}"
+            key = f"{table.key_id}/{table.pool if len(set_ids) > 1 else table.set_id}{judge}"
         keyed.setdefault(key, []).append(table)
     return keyed
 

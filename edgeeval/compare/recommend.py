@@ -59,11 +59,13 @@ def recommend(
     best = min(passing, key=lambda level: level.artifact.size_bytes if level.artifact else 0)
     assert best.artifact is not None and reference.artifact is not None  # measured levels have one
     share = best.artifact.size_bytes / reference.artifact.size_bytes
+    others = [one for one in requirements if not one.source.startswith("policy ")]
+    limits = ", ".join(f"{one.metric} {one.kind} {one.limit:g} ({one.source})" for one in others)
     reason = (
         f"{best.name} is the smallest level that keeps every requirement "
         f"({', '.join(sorted(required))}): {best.artifact.size_bytes / 1e6:.0f} MB, "
         f"{share:.0%} of the reference's size."
-    )
+    ) + (f" Not the policy's own: {limits}." if limits else "")
     return Recommendation(best.name, reason, tuple(not_required), not_measured)
 
 

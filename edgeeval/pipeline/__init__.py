@@ -8,7 +8,6 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """
 
-import shutil
 from collections.abc import Sequence
 
 from edgeeval.errors import EdgeevalError, InputError, ReferenceFailed
@@ -54,7 +53,8 @@ def evaluate(
     """
     chosen = choose(request)
     with workspace.locked():
-        shutil.rmtree(workspace.root / "logprobs", ignore_errors=True)  # a killed call's leftovers
+        if request.fresh:
+            workspace.forget_runs()
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
         settings = Settings(
             engine=engine,
@@ -69,8 +69,9 @@ def evaluate(
         ladder = find_ladder(request, workspace, engine, progress)
         plans = measurer.plans(ladder.reference)
         lost = ladder.lost | _measure(measurer, ladder, plans)
+        problems = _measure_costs(measurer, ladder, lost)
         second = _second_plan(measurer, ladder.reference)
-        return conclude(request, chosen, measurer, Finished(ladder, plans, second, lost))
+        return conclude(request, chosen, measurer, Finished(ladder, plans, second, lost, problems))
 
 
 def _measure(measurer: Measurer, ladder: Ladder, plans: Sequence[Plan]) -> dict[str, str]:
@@ -80,19 +81,23 @@ def _measure(measurer: Measurer, ladder: Ladder, plans: Sequence[Plan]) -> dict[
         ReferenceFailed: the reference could not be measured.
     """
     try:
-        lost = measurer.measure(ladder.reference, ladder.levels, plans)
-        measurer.measure_cost(ladder.reference)
+        return measurer.measure(ladder.reference, ladder.levels, plans)
     except InputError:
         raise
     except EdgeevalError as error:
         raise ReferenceFailed(f"the reference could not be measured: {error}") from None
-    for level in ladder.levels:
-        if level.name not in lost:
+
+
+def _measure_costs(measurer: Measurer, ladder: Ladder, lost: dict[str, str]) -> tuple[str, ...]:
+    """Time every artifact; one that cannot be timed keeps its other numbers."""
+    problems = []
+    for artifact in (ladder.reference, *ladder.levels):
+        if artifact.name not in lost:
             try:
-                measurer.measure_cost(level)
+                measurer.measure_cost(artifact)
             except EdgeevalError as error:
-                lost[level.name] = str(error)
-    return lost
+                problems.append(f"{artifact.name}: speed was not measured: {error}.")
+    return tuple(problems)
 
 
 def _second_plan(measurer: Measurer, reference: Artifact) -> list[Plan]:

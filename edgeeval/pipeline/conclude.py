@@ -11,6 +11,7 @@ from typing import Any
 from edgeeval.artifact.inspect import quantized_types
 from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
 from edgeeval.compare.estimates import MetricEvidence, with_floor
+from edgeeval.errors import WorkerFailed
 from edgeeval.judges import DEFAULT_JUDGE
 from edgeeval.judges.score import JudgedTexts, score_texts
 from edgeeval.pipeline.ladder import Ladder
@@ -25,7 +26,7 @@ from edgeeval.records import (
 )
 from edgeeval.run.device import Engine
 from edgeeval.run.schedule import ChosenSet, Measurer, Plan
-from edgeeval.scores import harm, is_selected, scorer
+from edgeeval.scores import is_selected, scorer
 from edgeeval.scores.measured import Measured, read_measured
 from edgeeval.scores.table import ScoreTable
 from edgeeval.store import Workspace
@@ -50,9 +51,13 @@ def _scorer_for(
 def _judge(
     request: Request, chosen: Chosen, workspace: Workspace, everything: Sequence[Measured]
 ) -> JudgedTexts | None:
-    if "harm" not in chosen.scorers:
-        return None
-    texts = [text for measured in everything for text in harm.texts_to_judge(measured)]
+    askers = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "texts_to_judge")]
+    texts = [
+        text
+        for asker in askers
+        for measured in everything
+        for text in asker.texts_to_judge(measured)
+    ]
     return score_texts(workspace, request.judge or DEFAULT_JUDGE, texts) if texts else None
 
 
@@ -66,6 +71,8 @@ class Finished:
     """Plans of the reference's run in blocks of another size; empty where the suite has none."""
     lost: dict[str, str]
     """Level name -> why it was lost."""
+    problems: tuple[str, ...]
+    """What else could not be measured, in sentences."""
 
 
 def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Finished) -> Results:
@@ -78,7 +85,11 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         if level.name not in finished.lost
     ]
     again = read_measured(measurer, ladder.reference, ladder.reference, finished.second)
-    judged = _judge(request, chosen, measurer.workspace, [reference, *levels, again])
+    judged, problems = None, finished.problems
+    try:
+        judged = _judge(request, chosen, measurer.workspace, [reference, *levels, again])
+    except WorkerFailed as error:  # the other dimensions are still worth a report
+        problems = (*problems, f"Texts were not judged: {error}.")
     tables = _scorer_for(request, chosen, reference, judged)
     base = tables(reference)
     floors = _floors(request, chosen, reference, again, judged) if finished.second else {}
@@ -96,6 +107,7 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         artifact=ladder.reference,
         metrics={key: found.result for key, found in collect(base, []).items()},
     )
+    measurer.clock.conclude()
     elapsed_s, native_s = measurer.clock.totals()
     return Results(
         name=request.name,
@@ -105,7 +117,7 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         reference=own,
         levels=results,
         recommendation=recommend(own, results, chosen.required, chosen.unavailable),
-        watermarks=_watermarks(request, ladder, finished.plans),
+        watermarks=_watermarks(request, ladder, finished.plans) + problems,
         environment=_environment(measurer.settings.engine),
         judges=(judged.info,) if judged else (),
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
@@ -133,15 +145,10 @@ def _floors(
     floors = {}
     for key, found in collect(tables(again), tables(first)).items():
         compared = found.result.delta or found.result.estimate
-        is_difference = found.result.delta is not None or _is_change(key)
+        is_difference = found.result.delta is not None or found.metric.is_change
         if is_difference and compared.value is not None:
             floors[key] = abs(compared.value)
     return floors
-
-
-def _is_change(key: str) -> bool:
-    """Tell whether a metric without a difference counts changes from the reference itself."""
-    return key.startswith("tasks.flips") or key.startswith("bias.flips")
 
 
 def _level_results(

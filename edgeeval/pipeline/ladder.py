@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from edgeeval.artifact.inspect import describe, quantized_types
 from edgeeval.artifact.quantize import build
 from edgeeval.artifact.source import find_source
-from edgeeval.errors import EdgeevalError, InputError, did_you_mean
+from edgeeval.errors import EdgeevalError, InputError, did_you_mean, explain_os_error
 from edgeeval.pipeline.request import Request
 from edgeeval.recipe import Level, Recipe
 from edgeeval.records import Artifact
@@ -58,7 +58,10 @@ def find_ladder(
     for path in request.files:  # a mistyped name must not cost the measurement of the others
         if not path.is_file():
             raise InputError(f"{path}: no such file")
-    levels = [Level(file=path) for path in request.files]
+    own = request.reference.resolve()
+    levels = [Level(file=path) for path in request.files if path.resolve() != own]
+    if not levels:
+        raise InputError(f"{request.reference}: give levels to compare it with, not itself alone")
     return _add_levels(reference, levels, workspace, engine, progress)
 
 
@@ -131,9 +134,9 @@ def _add_levels(
                         progress=progress,
                     )
                 )
-        except EdgeevalError as error:
-            lost[name] = str(error)
-            progress(f"{name}: lost: {error}")
+        except (EdgeevalError, OSError) as error:
+            lost[name] = explain_os_error(error) if isinstance(error, OSError) else str(error)
+            progress(f"{name}: lost: {lost[name]}")
     return Ladder(reference, tuple(found), lost, tuple(names))
 
 

@@ -9,7 +9,7 @@ from edgeeval.errors import InputError, did_you_mean
 from edgeeval.judges.score import describe_judge
 from edgeeval.prompts import Suite, load_set, load_suite, suite_sets, text_file_set
 from edgeeval.prompts.load import WHOLE_FILE, find_sets
-from edgeeval.recipe import Limit, Recipe, load_policy, requirements
+from edgeeval.recipe import Limit, Recipe, load_policy, policy_names, requirements
 from edgeeval.records import Requirement
 from edgeeval.run.schedule import ChosenSet
 from edgeeval.scores import SCORERS, is_selected, scorer, selected_scorers
@@ -48,6 +48,8 @@ class Request:
     judge: str | None = None
     cache_bytes: int = DEFAULT_CACHE_BYTES
     allow_quantized_reference: bool = False
+    fresh: bool = False
+    """Measure again what the workspace has."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,15 @@ def _known_metrics() -> dict[str, bool]:
 def chosen_requirements(
     request: Request, suite: Suite, policy: str
 ) -> tuple[list[Requirement], list[str]]:
-    """Return what is required, and the policy's metrics that this evaluation cannot measure."""
+    """Return what is required, and the policy's metrics that this evaluation cannot measure.
+
+    A suite may leave out metrics of a shipped policy, and widen their margins, where it is too
+    small to decide; a person's own policy stands as it is written.
+    """
     limits = load_policy(policy)
     known = _known_metrics()
+    if policy not in policy_names():
+        return _own_requirements(limits, known, f"policy {policy}"), []
     unavailable = [metric for metric in limits if metric not in known]
     own = request.recipe.require if request.recipe else {}
     records: list[Requirement] = []
@@ -129,22 +137,24 @@ def chosen_requirements(
         allowed_limit, source = limit, f"policy {policy}"
         if metric in suite.margins:
             allowed_limit = load_policy(suite.margins[metric])[metric]
-            source = f"suite {suite.name}: margin of policy {suite.margins[metric]}"
+            source = f"suite {suite.name}, policy {suite.margins[metric]}"
         records += requirements({metric: allowed_limit}, source)
-    return records + _own_requirements(own, known), unavailable
+    return records + _own_requirements(own, known, "recipe"), unavailable
 
 
-def _own_requirements(own: dict[str, Limit], known: dict[str, bool]) -> list[Requirement]:
-    records = requirements(own, "recipe")
+def _own_requirements(
+    own: dict[str, Limit], known: dict[str, bool], source: str
+) -> list[Requirement]:
+    records = requirements(own, source)
     for requirement in records:
         name = metric_id(requirement.metric)
         if name not in known:
             raise InputError(
-                f"require: {requirement.metric!r} is no metric{did_you_mean(name, known)}"
+                f"{source}: {requirement.metric!r} is no metric{did_you_mean(name, known)}"
             )
         if requirement.kind == "margin" and not known[name]:
             raise InputError(
-                f"require: {requirement.metric} has no difference from the reference; "
+                f"{source}: {requirement.metric} has no difference from the reference; "
                 "give max or min instead of margin"
             )
     return records
@@ -165,7 +175,8 @@ def chosen_sets(request: Request, suite: Suite, scorers: Sequence[str]) -> tuple
     for path in request.prompts:
         prompt_set = load_set(path)
         size = prompt_set.header.suites.get(suite.name, WHOLE_FILE)
-        chosen.append(ChosenSet(prompt_set, path, size))
+        if size:
+            chosen.append(ChosenSet(prompt_set, path, size))
     wanted = [one for one in chosen if one.prompt_set.header.kind in kinds]
     ids = [one.prompt_set.id for one in wanted]
     for set_id in ids:

@@ -44,8 +44,9 @@ class Header(_Strict):
     authors: _Text
     format: Literal["plain", "chat", "auto"]
     """Whether items are put into the reference's chat template; auto: where it has one."""
-    suites: dict[str, int]
-    """Items (text: windows) that each suite takes, from the front of the stratified order."""
+    suites: dict[str, Annotated[int, Field(ge=WHOLE_FILE)]]
+    """Items (text: windows) that each suite takes, from the front of the stratified order; -1 for
+    all of them, 0 for none."""
     source: _Text
     limits: _Text
     """What the set cannot show."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from edgeeval.errors import InputError, WorkerFailed
 from edgeeval.run.worker import Emit, run_job
-from edgeeval.store import Workspace, digest
+from edgeeval.store import Workspace, digest, replace_durably
 
 DEVICES = ("auto", "cpu", "metal")
 N_UBATCH = 512
@@ -108,7 +108,7 @@ def work(job: dict[str, Any], emit: Emit) -> None:
     if not path.exists():
         temporary = path.with_suffix(".tmp")
         write_micro_model(temporary)
-        temporary.replace(path)
+        replace_durably(temporary, path)
     try_engine(
         path,
         device=device,

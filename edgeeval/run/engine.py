@@ -10,6 +10,7 @@ worker process; see `worker.py` for what goes in and comes out.
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from edgeeval.run.numerics import (
     sample,
     token_log_probabilities,
 )
-from edgeeval.run.worker import Emit
+from edgeeval.run.worker import Emit, logprob_file
 from edgeeval.store import read_json
 
 _GREEDY = -1
@@ -46,6 +47,8 @@ def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
                 file, np.lib.format.header_data_from_array_1_0(array)
             )
             file.write(array.data)
+            file.flush()
+            os.fsync(file.fileno())  # before the journal's line that names it
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -60,9 +63,9 @@ def _save_array(folder: Path, array: npt.NDArray[Any]) -> str:
     return name
 
 
-def logprob_file(folder: Path, block_id: str) -> Path:
-    """Return where the reference's log-probabilities of a block of windows are kept."""
-    return folder / f"{block_id}.npy"
+def _require_finite(values: npt.NDArray[Any] | np.floating[Any]) -> None:
+    if not np.isfinite(values).all():
+        raise WorkerFailed("the model's logits are not finite: its file is damaged")
 
 
 class WindowScores(NamedTuple):
@@ -153,6 +156,7 @@ def score_options(
             targets.append(items[index]["options"][option][step[index][option]])
             step[index][option] += 1
     values = token_log_probabilities(logits[sources], np.array(targets, np.int64))
+    _require_finite(values)
     for (index, option), value in zip(credited, values, strict=True):
         totals[index][option] += float(value)
     return totals
@@ -170,6 +174,7 @@ class _Text:
         self.finish: str | None = None
 
     def choose(self, logits: Floats, settings: dict[str, Any]) -> int:
+        _require_finite(logits.max())
         if self.number == _GREEDY:
             return int(logits.argmax())
         return sample(
@@ -315,15 +320,13 @@ class _Runner:
     def _windows(
         self, context: Context, block: dict[str, Any], run: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        write, read = (
-            logprob_file(Path(run[key]), block["id"]) if run[key] else None
-            for key in ("write_logprobs", "read_logprobs")
-        )
+        is_cached = block["id"] in run["cached_blocks"]
+        kept = logprob_file(Path(run["logprobs"]), block["id"]) if is_cached else None
+        write, read = (kept, None) if run["writes_logprobs"] else (None, kept)
         scores = score_windows(
             context, block["items"], n_threads=self.job["n_threads"], write=write, read=read
         )
-        if not np.isfinite(scores.nll).all():
-            raise WorkerFailed(f"{self.model.path}: its logits are not finite; the file is damaged")
+        _require_finite(scores.nll)
         ids = [{"id": item["id"]} for item in block["items"]]
         arrays = Path(run["arrays"])
         line = {"block": block["id"], "items": ids, "nll": _save_array(arrays, scores.nll)}

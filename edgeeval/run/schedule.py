@@ -16,13 +16,18 @@ from edgeeval.prompts import PromptSet, Suite
 from edgeeval.records import Artifact
 from edgeeval.run.device import Engine
 from edgeeval.run.plan import PLANNER_VERSION
-from edgeeval.run.worker import JobReport, run_job
+from edgeeval.run.worker import JobReport, logprob_file, run_job
 from edgeeval.store import Journal, Workspace, digest, read_json, write_json
+
+RUN_VERSION = 1
+"""Raise it when the same blocks give other digits: every run id changes with it."""
 
 Progress = Callable[[str], None]
 """Called with one line of talk."""
 
 _FLOAT32_BYTES = 4
+NOISY_SPREAD = 0.15
+"""Repetitions further apart than this are marked noisy, and measured again by the next call."""
 _COST_N_CTX = 2048
 
 
@@ -68,11 +73,12 @@ class Clock:
     def __init__(self, path: Path) -> None:
         self._journal = Journal(path)
         self._last = time.monotonic()
+        self._worked = False
 
     def job(self, name: str, report: JobReport) -> None:
         """Record a job, and with it the time since the last record."""
         now = time.monotonic()
-        elapsed_s, self._last = now - self._last, now
+        elapsed_s, self._last, self._worked = now - self._last, now, True
         self._journal.append(
             {
                 "job": name,
@@ -81,6 +87,11 @@ class Clock:
                 "peak_rss_bytes": report.peak_rss_bytes,
             }
         )
+
+    def conclude(self) -> None:
+        """Record the time since the last job, if this call had one: scoring and comparing."""
+        if self._worked:
+            self.job("score and compare", JobReport(0.0, 0.0, 0))
 
     def totals(self) -> tuple[float, float]:
         """Return wall and native seconds over all jobs, those of earlier calls included."""
@@ -111,7 +122,8 @@ class Measurer:
         paths, missing = [], []
         for chosen in self.settings.sets:
             sha256 = chosen.prompt_set.sha256
-            inputs = [PLANNER_VERSION, reference.sha256, sha256, suite, chosen.size, second]
+            engine = self.settings.engine.libraries_sha256  # tokenizers change with it
+            inputs = [PLANNER_VERSION, engine, reference.sha256, sha256, suite, chosen.size, second]
             path = self.workspace.folder("plans") / f"{digest(inputs)[:32]}.json"
             paths.append(path)
             if not path.exists():
@@ -138,6 +150,7 @@ class Measurer:
         """Return the folder of a run: its id hashes everything that can change a digit."""
         run_id = digest(
             [
+                RUN_VERSION,
                 artifact.sha256,
                 plan.content["set_sha256"],
                 plan.sha256,
@@ -210,23 +223,37 @@ class Measurer:
             for level in levels
             for block in self._needs_divergence(level, reference, plan)
         }
-        rounds = self._rounds(plans, wanted) or [set()]
-        for number, blocks in enumerate(rounds):
-            cache = self.workspace.folder("logprobs", reference.sha256[:16])
-            try:
-                everything = number == 0  # the first round also runs what needs no cache
-                self._run(reference, reference, plans, blocks, cache, everything)
-                for level in levels:
-                    if level.name in lost:
-                        continue
-                    try:
-                        self._run(level, reference, plans, blocks, cache, everything)
-                    except EdgeevalError as error:
-                        lost[level.name] = str(error)
-                        self._progress(f"{level.name}: lost: {error}")
-            finally:
-                shutil.rmtree(cache, ignore_errors=True)
+        self._drop_logprobs_of_others(reference, plans)
+        for number, blocks in enumerate(self._rounds(plans, wanted) or [set()]):
+            everything = number == 0  # the first round also runs what needs no cache
+            self._run(reference, reference, plans, blocks, everything)
+            for level in levels:
+                if level.name in lost:
+                    continue
+                try:
+                    self._run(level, reference, plans, blocks, everything)
+                except EdgeevalError as error:
+                    lost[level.name] = str(error)
+                    self._progress(f"{level.name}: lost: {error}")
+            shutil.rmtree(self.workspace.root / "logprobs", ignore_errors=True)
         return lost
+
+    def _logprobs_dir(self, reference: Artifact, plan: Plan) -> Path:
+        """Return where the reference's log-probabilities are kept: as long as a round lasts.
+
+        A killed call leaves them behind, and the next one reads them instead of decoding again.
+        """
+        return self.workspace.root / "logprobs" / self.run_dir(reference, plan).name
+
+    def _drop_logprobs_of_others(self, reference: Artifact, plans: Sequence[Plan]) -> None:
+        own = {self._logprobs_dir(reference, plan) for plan in plans}
+        for folder in self.workspace.folder("logprobs").iterdir():
+            if folder not in own:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _lacks_logprobs(self, reference: Artifact, plan: Plan, blocks: set[str]) -> set[str]:
+        folder = self._logprobs_dir(reference, plan)
+        return {block for block in blocks if not logprob_file(folder, block).exists()}
 
     def _run(
         self,
@@ -234,52 +261,48 @@ class Measurer:
         reference: Artifact,
         plans: Sequence[Plan],
         round_blocks: set[tuple[int, str]],
-        cache: Path,
         everything: bool,
     ) -> None:
         """Decode what an artifact lacks of this round in one worker process."""
-        is_reference = artifact is reference
         runs = []
         for index, plan in enumerate(plans):
             own = set(self._missing(self.run_dir(artifact, plan), plan))
             in_round = {block for at, block in round_blocks if at == index}
-            if is_reference:
-                needed = own | in_round if everything else in_round
+            if artifact is reference:
+                cached = self._lacks_logprobs(reference, plan, in_round)
+                needed = cached | own if everything else cached
             else:
                 diverging = set(self._needs_divergence(artifact, reference, plan))
-                own_only = own - diverging if everything else set()
-                needed = own_only | (diverging & in_round)
+                cached = diverging & in_round
+                needed = cached | (own - diverging) if everything else cached
             if needed:
-                runs.append(self._run_job_part(artifact, reference, index, plan, needed, cache))
-        if not runs:
-            return
-        total = sum(len(run["blocks"]) for run in runs)
-        self._decode(artifact, reference, plans, runs, total)
+                runs.append(self._part(artifact, reference, index, plan, needed, cached))
+        if runs:
+            self._decode(artifact, reference, plans, runs)
 
-    def _run_job_part(
+    def _part(
         self,
         artifact: Artifact,
         reference: Artifact,
         index: int,
         plan: Plan,
         needed: set[str],
-        cache: Path,
+        cached: set[str],
     ) -> dict[str, Any]:
-        is_reference = artifact is reference
-        is_windows = plan.content["primitive"] == "windows"
-        logprobs = cache / plan.sha256[:16]
-        if is_windows:
+        """Return a job's part for one plan; `cached` blocks write or read log-probabilities."""
+        logprobs = self._logprobs_dir(reference, plan)
+        if cached:
             logprobs.mkdir(parents=True, exist_ok=True)
-        diverges = is_windows and artifact.sha256 != reference.sha256
         divergence = self.divergence_dir(artifact, reference, plan)
         return {
             "run": index,
             "plan": str(plan.path),
             "blocks": [block for block in plan.block_ids if block in needed],
+            "cached_blocks": sorted(cached),
+            "logprobs": str(logprobs),
+            "writes_logprobs": artifact is reference,
             "arrays": str(self.run_dir(artifact, plan) / "arrays"),
             "divergence_arrays": str(divergence / "arrays"),
-            "write_logprobs": str(logprobs) if is_windows and is_reference else None,
-            "read_logprobs": str(logprobs) if diverges else None,
         }
 
     def _decode(
@@ -288,9 +311,8 @@ class Measurer:
         reference: Artifact,
         plans: Sequence[Plan],
         runs: list[dict[str, Any]],
-        total: int,
     ) -> None:
-        done = 0
+        done, total = 0, sum(len(run["blocks"]) for run in runs)
         self._progress(f"{artifact.name}: {total} blocks")
 
         def keep(event: dict[str, Any]) -> None:
@@ -360,19 +382,20 @@ class Measurer:
         return Journal(self.workspace.folder("cost") / f"{key[:32]}.jsonl")
 
     def cost(self, artifact: Artifact) -> dict[str, Any] | None:
-        """Return an artifact's repetitions of the cost pass, if it was made."""
+        """Return an artifact's newest repetitions of the cost pass, if it was made."""
         lines = self._cost_journal(artifact).read() if self.settings.with_cost else []
-        return lines[0] if lines else None
+        return lines[-1] if lines else None
 
     def measure_cost(self, artifact: Artifact) -> None:
-        """Time an artifact as deployed, unless that was done.
+        """Time an artifact as deployed, unless that was done and was not noisy.
 
         Raises:
             EdgeevalError: the worker failed.
         """
-        journal = self._cost_journal(artifact)
-        if not self.settings.with_cost or journal.read():
+        known = self.cost(artifact)
+        if not self.settings.with_cost or (known is not None and not _is_noisy(known)):
             return
+        journal = self._cost_journal(artifact)
         self._progress(f"{artifact.name}: speed and memory")
         job = self._job(artifact) | {
             "n_ctx": _COST_N_CTX,
@@ -380,3 +403,11 @@ class Measurer:
         }
         report = run_job(self.workspace, "cost", job, journal.append)
         self.clock.job(f"cost {artifact.name}", report)
+
+
+def _is_noisy(cost: dict[str, Any]) -> bool:
+    """Tell whether repetitions of a speed lie too far apart to mean much."""
+    return any(
+        max(values) - min(values) > NOISY_SPREAD * sorted(values)[len(values) // 2]
+        for values in (cost["prefill_tps"], cost["decode_tps"])
+    )

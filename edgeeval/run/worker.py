@@ -36,6 +36,11 @@ TASKS = {
 """What a worker can do: name -> "module:function", imported when a job asks for it."""
 
 
+def logprob_file(folder: Path, block_id: str) -> Path:
+    """Return where the reference's log-probabilities of a block of windows are kept."""
+    return folder / f"{block_id}.npy"
+
+
 class JobReport(NamedTuple):
     """What a finished job took."""
 
@@ -126,10 +131,13 @@ def _die_with_parent() -> None:
 
 def peak_rss_bytes() -> int:
     """Return this process's largest resident size so far."""
+    if sys.platform == "linux":  # getrusage would count the parent's size before exec
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
 def serve(job_path: Path, events_fd: int) -> int:

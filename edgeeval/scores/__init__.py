@@ -1,8 +1,9 @@
 """Turn runs into scores: one number per item. One file a dimension; the table below names them.
 
 A scorer module has `KINDS` (the kinds of prompt set whose runs it reads), `METRICS` (what it can
-measure) and `score(level, reference, judged) -> Iterator[ScoreTable]`. It reads finished runs only:
-scoring again costs no generation.
+measure) and `score(level, reference, judged) -> Iterator[ScoreTable]`; one that needs a judge also
+has `texts_to_judge(measured) -> Iterator[str]`. It reads finished runs only: scoring again costs no
+generation.
 """
 
 import importlib

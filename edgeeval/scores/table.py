@@ -24,6 +24,8 @@ class Metric:
     method: Method
     paired: bool = True
     """Whether level minus reference is meaningful (it is not for KLD, flips, size)."""
+    is_change: bool = False
+    """Whether the value itself counts changes from the reference (flips)."""
     transform: Literal["", "exp", "sqrt"] = ""
     """Applied to the mean and its bounds, for display: perplexity is exp of a mean."""
     bound: float = 1.0

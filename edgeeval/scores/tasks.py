@@ -18,9 +18,15 @@ KINDS = ("choice",)
 ACCURACY = Metric("tasks.accuracy", "accuracy", "share", "higher", "share")
 ACCURACY_NORM = Metric("tasks.accuracy_norm", "accuracy per byte", "share", "higher", "share")
 MC2 = Metric("tasks.mc2", "probability of the right option", "share", "higher", "bounded")
-FLIPS = Metric("tasks.flips", "changed answers", "share", "max", "share", paired=False)
-FLIPS_DOWN = Metric("tasks.flips_down", "right to wrong", "share", "max", "share", paired=False)
-FLIPS_UP = Metric("tasks.flips_up", "wrong to right", "share", "max", "share", paired=False)
+FLIPS = Metric(
+    "tasks.flips", "changed answers", "share", "max", "share", paired=False, is_change=True
+)
+FLIPS_DOWN = Metric(
+    "tasks.flips_down", "right to wrong", "share", "max", "share", paired=False, is_change=True
+)
+FLIPS_UP = Metric(
+    "tasks.flips_up", "wrong to right", "share", "max", "share", paired=False, is_change=True
+)
 METRICS = (ACCURACY, ACCURACY_NORM, MC2, FLIPS, FLIPS_DOWN, FLIPS_UP)
 
 

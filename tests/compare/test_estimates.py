@@ -59,7 +59,7 @@ class TestKeys:
         ]
         found = collect(level, level)
         assert {key: one.result.estimate.n for key, one in found.items()} == {
-            "tasks.accuracy/ours": 4, "tasks.accuracy/theirs": 6,
+            "tasks.accuracy/a": 4, "tasks.accuracy/b": 6,
         }  # fmt: skip
         assert all(one.result.delta is not None for one in found.values())
 
@@ -322,3 +322,15 @@ def test_a_floor_stands_beside_the_value_and_changes_nothing_else() -> None:
     floored = with_floor(found, 0.025)
     assert floored.result.floor == 0.025
     assert floored.result.estimate == found.result.estimate
+
+
+def test_items_of_two_sets_in_one_pool_are_told_apart_by_their_set() -> None:
+    """Ids are unique in a set only: "i0" of one set must not be paired with "i0" of another."""
+    level = [
+        a_table(ACCURACY, [1.0] * 10, set_id="a", pool="one"),
+        a_table(ACCURACY, [0.0] * 10, set_id="b", pool="one"),
+    ]
+    (found,) = collect(level, level).values()
+    assert found.result.delta is not None
+    assert (found.result.delta.value, found.result.delta.n) == (0.0, 20)
+    assert found.n_changed == 0

@@ -100,11 +100,44 @@ def test_a_small_cache_gives_the_same_numbers_in_more_rounds(
     request = ask(Path(ladder.q8_0.path), windows=windows, n_ctx=32)
     whole = evaluate(request, fresh)
     one_block = 64 * 15 * 49_152 * 4
-    pieces = evaluate(
-        replace(request, cache_bytes=one_block), Workspace(tmp_path / "other workspace")
-    )
+    other = Workspace(tmp_path / "other workspace")
+    used_bytes: list[int] = []
+
+    def look(line: str) -> None:
+        files = (other.root / "logprobs").rglob("*.npy")
+        used_bytes.append(sum(file.stat().st_size for file in files if file.exists()))
+
+    pieces = evaluate(replace(request, cache_bytes=one_block), other, look)
     assert without_timings(pieces) == without_timings(whole)
-    assert not (fresh.root / "logprobs").exists() or not any((fresh.root / "logprobs").iterdir())
+    assert 0 < max(used_bytes) <= one_block + 256  # a .npy header beside the numbers
+    assert not any((other.root / "logprobs").rglob("*.npy"))
+
+
+def test_log_probabilities_that_a_killed_call_left_are_used_again(
+    ladder: Ladder, fresh: Workspace, ask: Callable[..., Request]
+) -> None:
+    """Stopped while the level runs, the reference's finished windows are not decoded again."""
+    request = ask(Path(ladder.q8_0.path))
+
+    class Stop(Exception):
+        pass
+
+    def stop_at_the_level(line: str) -> None:
+        if line.startswith(Path(ladder.q8_0.path).stem) and "block 1" in line:
+            raise Stop
+
+    with pytest.raises(Stop):
+        evaluate(request, fresh, stop_at_the_level)
+    jobs: list[str] = []
+    evaluate(request, fresh, jobs.append)
+    assert not [line for line in jobs if line.startswith(Path(ladder.bf16.path).stem)]
+
+
+def test_a_glob_that_holds_the_reference_compares_the_others_with_it(
+    ladder: Ladder, fresh: Workspace, ask: Callable[..., Request]
+) -> None:
+    results = evaluate(ask(Path(ladder.bf16.path), Path(ladder.q8_0.path)), fresh)
+    assert [one.name for one in results.levels] == [Path(ladder.q8_0.path).stem]
 
 
 def test_the_second_batch_plan_gives_a_floor(

@@ -76,6 +76,6 @@ def test_the_quantizers_own_reason_reaches_the_caller(
         "n_threads": 1,
     }
     with pytest.raises(
-        WorkerFailed, match="to IQ1_S: this quantization requires an importance matrix!$"
+        WorkerFailed, match=r"to IQ1_S: this quantization requires an importance matrix!$"
     ):
         run_job(workspace, "quantize", job)

@@ -1,0 +1,67 @@
+"""What a request comes to before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgeeval.errors import InputError
+from edgeeval.pipeline.request import Request, choose
+from edgeeval.prompts.load import find_sets
+from edgeeval.recipe import Limit, load_recipe
+
+REQUEST = Request(name="smollm2-135m", recipe=load_recipe("smollm2-135m"))
+
+
+def policy_file(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_quick_requires_only_what_it_can_resolve_and_says_whose_margin_it_takes() -> None:
+    chosen = choose(REQUEST)
+    assert {one.metric for one in chosen.required} == {
+        "lm.kld_mean",
+        "lm.ppl_ratio",
+        "tasks.accuracy",
+    }
+    [accuracy] = [one for one in chosen.required if one.metric == "tasks.accuracy"]
+    assert (accuracy.limit, accuracy.source) == (0.05, "suite quick, policy lenient")
+    assert "bias.bbq.s_amb" in chosen.unavailable
+
+
+def test_a_persons_own_policy_stands_as_it_is_written(tmp_path: Path) -> None:
+    mine = policy_file(tmp_path, "tasks.flips: {max: 0.2}\ntasks.accuracy: {margin: 0.01}\n")
+    required = choose(replace(REQUEST, policy=mine)).required
+    assert {(one.metric, one.limit) for one in required} == {
+        ("tasks.flips", 0.2),
+        ("tasks.accuracy", 0.01),
+    }
+
+
+@pytest.mark.parametrize("line", ["lm.kld_meen: {max: 0.1}", "lm.kld_mean: {margin: 0.1}"])
+def test_a_mistyped_requirement_is_refused_wherever_it_stands(tmp_path: Path, line: str) -> None:
+    with pytest.raises(InputError, match=r"lm\.kld_mean|lm\.kld_meen"):
+        choose(replace(REQUEST, policy=policy_file(tmp_path, line)))
+    metric = line.split(":")[0]
+    limit = Limit(margin=0.1) if "margin" in line else Limit(max=0.1)
+    assert REQUEST.recipe is not None
+    recipe = REQUEST.recipe.model_copy(update={"require": {metric: limit}})
+    with pytest.raises(InputError):
+        choose(replace(REQUEST, recipe=recipe))
+
+
+def test_only_narrows_the_sets_and_the_policys_requirements() -> None:
+    chosen = choose(replace(REQUEST, only=("tasks",)))
+    assert [one.prompt_set.id for one in chosen.sets] == ["tasks-own"]
+    assert [one.metric for one in chosen.required] == ["tasks.accuracy"]
+    assert {"lm.kld_mean", "lm.ppl_ratio"} <= set(chosen.unavailable)
+
+
+def test_two_sets_of_one_id_are_refused() -> None:
+    own = next(path for path in find_sets() if path.stem == "tasks-own")
+    with pytest.raises(InputError, match="two prompt sets have the id 'tasks-own'"):
+        choose(replace(REQUEST, prompts=(own,)))
