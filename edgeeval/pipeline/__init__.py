@@ -21,8 +21,9 @@ from edgeeval.pipeline.request import (
     results_dir,
 )
 from edgeeval.records import Artifact, Results
+from edgeeval.run.clock import Clock
 from edgeeval.run.device import find_engine
-from edgeeval.run.schedule import Clock, Measurer, Plan, Progress, Settings
+from edgeeval.run.schedule import Measurer, Plan, Progress, Settings
 from edgeeval.store import Workspace
 
 __all__ = [

@@ -5,7 +5,6 @@ comparing, reporting) reads what this leaves on disk.
 """
 
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ from typing import Any
 from edgeeval.errors import EdgeevalError, InputError
 from edgeeval.prompts import PromptSet, Suite
 from edgeeval.records import Artifact
+from edgeeval.run.clock import Clock
 from edgeeval.run.device import Engine
 from edgeeval.run.plan import PLANNER_VERSION
-from edgeeval.run.worker import JobReport, logprob_file, run_job
+from edgeeval.run.worker import logprob_file, run_job
 from edgeeval.store import Journal, Workspace, digest, read_json, write_json
 
 RUN_VERSION = 1
@@ -65,38 +65,6 @@ class Plan:
     def block_ids(self) -> list[str]:
         """Ids of its blocks, in order."""
         return [block["id"] for block in self.content["blocks"]]
-
-
-class Clock:
-    """Append what each computing job took to a journal: the run record's time."""
-
-    def __init__(self, path: Path) -> None:
-        self._journal = Journal(path)
-        self._last = time.monotonic()
-        self._worked = False
-
-    def job(self, name: str, report: JobReport) -> None:
-        """Record a job, and with it the time since the last record."""
-        now = time.monotonic()
-        elapsed_s, self._last, self._worked = now - self._last, now, True
-        self._journal.append(
-            {
-                "job": name,
-                "elapsed_s": round(elapsed_s, 3),
-                "native_s": round(report.native_s, 3),
-                "peak_rss_bytes": report.peak_rss_bytes,
-            }
-        )
-
-    def conclude(self) -> None:
-        """Record the time since the last job, if this call had one: scoring and comparing."""
-        if self._worked:
-            self.job("score and compare", JobReport(0.0, 0.0, 0))
-
-    def totals(self) -> tuple[float, float]:
-        """Return wall and native seconds over all jobs, those of earlier calls included."""
-        lines = self._journal.read()
-        return sum(line["elapsed_s"] for line in lines), sum(line["native_s"] for line in lines)
 
 
 class Measurer:
