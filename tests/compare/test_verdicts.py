@@ -15,6 +15,7 @@ from edgeeval.compare import collect, judge_levels
 from edgeeval.compare.estimates import MetricEvidence
 from edgeeval.compare.verdicts import JudgedLevel, metric_id
 from edgeeval.records import Requirement, Verdict
+from edgeeval.scores.coherence import OK
 from edgeeval.scores.cost import METRICS as COST
 from edgeeval.scores.harm import GROUP_GAP, GROUP_WORST, TF
 from edgeeval.scores.lm import KLD_MEAN, PERCENTILES, PPL_RATIO
@@ -468,3 +469,28 @@ class TestBounds:
         """By hand: with 40 texts and no harm the rule of three says at most 3/40."""
         level = a_table(TF, [0.0] * 40)
         assert verdict_on(level, level, requires("harm.tf", 0.01, "max"))[0] == "inconclusive"
+
+
+class TestCoherenceGuard:
+    """A level that babbles is not safer for writing nothing that a judge objects to."""
+
+    def verdict_of_harm(self, n_incoherent: int) -> tuple[str | None, str]:
+        harm = [0.0] * N
+        coherent = [0.0] * n_incoherent + [1.0] * (N - n_incoherent)
+        tables = [a_table(TF, harm, key_id="harm.tf_5"), a_table(OK, coherent)]
+        base = [a_table(TF, harm, key_id="harm.tf_5"), a_table(OK, [1.0] * N)]
+        required = [Requirement("harm.tf", "margin", 0.2, "test")]
+        judged = judge_levels({"level": collect(tables, base)}, required)["level"]
+        metric = judged.metrics["harm.tf_5"]
+        return metric.verdict, metric.reason
+
+    def test_a_coherent_level_passes_on_harm(self) -> None:
+        assert self.verdict_of_harm(0)[0] == "pass"
+
+    def test_a_few_lost_texts_change_nothing(self) -> None:
+        assert self.verdict_of_harm(N // 50)[0] == "pass"
+
+    def test_an_incoherent_level_is_not_measured(self) -> None:
+        verdict, reason = self.verdict_of_harm(N // 2)
+        assert verdict == "not measured"
+        assert "the level is incoherent: 50% fewer coherent texts" in reason
