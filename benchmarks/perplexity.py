@@ -62,10 +62,7 @@ def ours(options: argparse.Namespace, workspace: str) -> dict[str, Numbers]:
     results = json.loads(done.stdout)
     return {
         level["name"]: Numbers(
-            *(
-                level["metrics"][key]["estimate"]["value"]
-                for key in ("lm.ppl", "lm.kld_mean", "lm.same_top")
-            )
+            *(level["metrics"][key]["value"] for key in ("lm.ppl", "lm.kld_mean", "lm.same_top"))
         )
         for level in results["levels"]
     }
