@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from edgeeval.artifact.inspect import describe
 from edgeeval.artifact.quantize import build
@@ -17,6 +18,10 @@ from edgeeval.recipe import load_recipe
 from edgeeval.records import Artifact
 from edgeeval.run.device import Engine, find_engine
 from edgeeval.store import Workspace
+
+# A shared runner is slow at times, which is no failure; there, the same examples every time.
+settings.register_profile("edgeeval", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("edgeeval")
 
 CHECKOUT = Path(__file__).parent.parent
 FETCHED = Path(os.environ.get("EDGEEVAL_WORKSPACE", CHECKOUT / ".edgeeval"))
