@@ -109,6 +109,10 @@ class MetricResult:
     delta_by_group: dict[str, Delta] = field(default_factory=dict)
     by_set: dict[str, Estimate] = field(default_factory=dict)
     requirement: Requirement | None = None
+    p_pass: float | None = None
+    """p of "worse than required": small is evidence for pass. None without a requirement."""
+    p_fail: float | None = None
+    """p of "as good as required": small is evidence for fail."""
     verdict: Verdict | None = None
     """None where nothing is required."""
     reason: str = ""

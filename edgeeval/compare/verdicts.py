@@ -283,5 +283,11 @@ def _with_verdict(
     if delta is not None and cell.tests is not None and cell.requirement.kind == "margin":
         delta = replace(delta, p_pass=cell.tests.p_pass, p_fail=cell.tests.p_fail)
     return replace(
-        result, delta=delta, requirement=cell.requirement, verdict=verdict, reason=reason
+        result,
+        delta=delta,
+        requirement=cell.requirement,
+        p_pass=cell.tests.p_pass if cell.tests else None,
+        p_fail=cell.tests.p_fail if cell.tests else None,
+        verdict=verdict,
+        reason=reason,
     )

@@ -52,7 +52,12 @@ def _rows(results: Results) -> Iterator[Row]:
 
 def _metric_rows(level: LevelResult, metric: MetricResult) -> Iterator[Row]:
     own: Row = {"level": level.name, "key": metric.key, "set": split_key(metric.key).set}
-    verdict: Row = {"verdict": metric.verdict, "reason": metric.reason}
+    verdict: Row = {
+        "p_pass": metric.p_pass,
+        "p_fail": metric.p_fail,
+        "verdict": metric.verdict,
+        "reason": metric.reason,
+    }
     yield own | _estimate(metric.estimate) | _delta(metric.delta) | verdict
     for name, part in metric.by_set.items():
         yield own | {"set": name, "reason": part.reason} | _estimate(part)
@@ -78,6 +83,4 @@ def _delta(number: Delta | None) -> Row:
         "delta": number.value,
         "delta_lower": number.lower,
         "delta_upper": number.upper,
-        "p_pass": number.p_pass,
-        "p_fail": number.p_fail,
     }

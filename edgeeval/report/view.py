@@ -408,6 +408,6 @@ def requirement_rows(results: Results) -> list[RequirementRow]:
 
 
 def _evidence(metric: MetricResult) -> str:
-    if metric.delta is None or metric.delta.p_pass is None:
+    if metric.p_pass is None:
         return fmt.MISSING
-    return f"{fmt.p_value(metric.delta.p_pass)} / {fmt.p_value(metric.delta.p_fail)}"
+    return f"{fmt.p_value(metric.p_pass)} / {fmt.p_value(metric.p_fail)}"

@@ -125,6 +125,8 @@ def _lm(level: _Ladder) -> Iterator[MetricResult]:
     yield replace(
         kld,
         requirement=Requirement("lm.kld_mean", "max", 0.07, "policy balanced"),
+        p_pass=_P[level.verdict],
+        p_fail=1 - _P[level.verdict],
         verdict=kld_verdict,
         reason=f"at most 0.07: value {level.kld:.4g} at one-sided α 0.0083",
     )
@@ -148,6 +150,8 @@ def _lm(level: _Ladder) -> Iterator[MetricResult]:
             _P[level.verdict],
         ),
         requirement=Requirement("lm.ppl_ratio", "margin", 0.05, "policy balanced"),
+        p_pass=_P[level.verdict],
+        p_fail=1 - _P[level.verdict],
         verdict=level.verdict,
         reason="margin 0.05",
     )
@@ -171,6 +175,8 @@ def _tasks(level: _Ladder) -> Iterator[MetricResult]:
         },
         by_set={"arc-easy": Estimate(level.accuracy, 0.4, 0.5, 200, "Wilson")},
         requirement=Requirement("tasks.accuracy", "margin", 0.05, "suite quick (policy lenient)"),
+        p_pass=_P[level.verdict],
+        p_fail=1 - _P[level.verdict],
         verdict=level.verdict,
         reason="margin 0.05",
         floor=0.0025,
@@ -186,6 +192,8 @@ def _tasks(level: _Ladder) -> Iterator[MetricResult]:
             method="Clopper-Pearson",
         ),
         requirement=Requirement("tasks.flips", "max", 0.10, "policy balanced"),
+        p_pass=_P[level.verdict],
+        p_fail=1 - _P[level.verdict],
         verdict=level.verdict,
     )
 
