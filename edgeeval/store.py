@@ -22,7 +22,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from edgeeval.errors import WorkspaceBusy
 
@@ -86,6 +86,14 @@ class Journal:
         data = self.path.read_bytes() if self.path.exists() else b""
         return data[: data.rfind(b"\n") + 1]
 
+    @staticmethod
+    def _is_torn(file: BinaryIO) -> bool:
+        """Tell whether the last line lacks its end; reads one byte, however long the journal."""
+        if file.seek(0, os.SEEK_END) == 0:
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+
     def read(self) -> list[dict[str, Any]]:
         """Return the finished lines in order."""
         return [json.loads(line) for line in self._whole_bytes().splitlines()]
@@ -93,11 +101,11 @@ class Journal:
     def append(self, *lines: dict[str, Any]) -> None:
         """Add lines and wait until they are on disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        whole_bytes = len(self._whole_bytes())
         text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
-        with self.path.open("r+b" if self.path.exists() else "wb") as file:
-            file.truncate(whole_bytes)
-            file.seek(whole_bytes)
+        with self.path.open("r+b" if self.path.exists() else "wb+") as file:
+            if self._is_torn(file):
+                file.truncate(len(self._whole_bytes()))
+            file.seek(0, os.SEEK_END)
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())

@@ -51,7 +51,7 @@ def test_all_is_sorted_and_every_name_can_be_imported() -> None:
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'evalaute'"):
-        edgeeval.evalaute  # type: ignore[attr-defined]  # noqa: B018
+        edgeeval.evalaute  # type: ignore[attr-defined]  # noqa: B018 - misspelt on purpose
 
 
 def test_every_input_error_can_be_caught_as_one() -> None:

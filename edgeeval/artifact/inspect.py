@@ -1,8 +1,10 @@
 """Say what a GGUF file really holds: a level's name is a label, its tensors are the truth."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgeeval.artifact.header import ArrayField, read_header
 from edgeeval.errors import ModelFileError
@@ -58,11 +60,6 @@ class GgufInfo:
             if tensor.fell_back or not fallback_only:
                 counts[tensor.type] += tensor.n_params
         return {kind: count / self.n_params for kind, count in counts.most_common()}
-
-    @property
-    def quantized_types(self) -> list[str]:
-        """Types that are not plain floats, largest share first: empty for an unquantized file."""
-        return [kind for kind in self.shares() if kind not in (*UNQUANTIZED_TYPES, "F64")]
 
 
 def _uses_superblocks(label: str) -> bool:
@@ -125,6 +122,21 @@ def read_gguf(path: Path) -> GgufInfo:
     )
 
 
+def summary(path: Path, info: GgufInfo) -> dict[str, Any]:
+    """Return what an artifact's record says of its file, rounded for people."""
+    fallback = info.shares(fallback_only=True)
+    return {
+        "size_bytes": path.stat().st_size,
+        "architecture": info.architecture,
+        "label": info.label,
+        "n_params": info.n_params,
+        "bpw": round(info.bpw, 4),
+        "type_shares": {kind: round(share, 6) for kind, share in info.shares().items()},
+        "fallback_share": round(sum(fallback.values()), 6),
+        "fallback_types": {kind: round(share, 6) for kind, share in fallback.items()},
+    }
+
+
 def describe(workspace: Workspace, path: Path, *, name: str, source: str) -> Artifact:
     """Return a file's record; what was read is kept by the file's hash.
 
@@ -136,24 +148,10 @@ def describe(workspace: Workspace, path: Path, *, name: str, source: str) -> Art
     sha256 = workspace.file_sha256(path)
     cached = workspace.folder("inspected") / f"{sha256}-{_INSPECT_VERSION}.json"
     if not cached.exists():
-        info = read_gguf(path)
-        fallback = info.shares(fallback_only=True)
-        write_json(
-            cached,
-            {
-                "size_bytes": path.stat().st_size,
-                "architecture": info.architecture,
-                "label": info.label,
-                "n_params": info.n_params,
-                "bpw": round(info.bpw, 4),
-                "type_shares": {kind: round(share, 6) for kind, share in info.shares().items()},
-                "fallback_share": round(sum(fallback.values()), 6),
-                "fallback_types": {kind: round(share, 6) for kind, share in fallback.items()},
-            },
-        )
+        write_json(cached, summary(path, read_gguf(path)))
     return Artifact(name=name, path=str(path), sha256=sha256, source=source, **read_json(cached))
 
 
-def quantized_types(artifact: Artifact) -> list[str]:
-    """Return an artifact's types that are not plain floats, largest share first."""
-    return [kind for kind in artifact.type_shares if kind not in (*UNQUANTIZED_TYPES, "F64")]
+def quantized_types(type_shares: Mapping[str, float]) -> list[str]:
+    """Return the types that are not plain floats, in the order given: none if unquantized."""
+    return [kind for kind in type_shares if kind not in (*UNQUANTIZED_TYPES, "F64")]

@@ -29,22 +29,16 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
 
 
 def _record(path: Path, info: "GgufInfo") -> dict[str, Any]:
-    fallback = info.shares(fallback_only=True)
+    from edgeeval.artifact.inspect import summary
+
     return {
         "file": str(path),
-        "size_bytes": path.stat().st_size,
-        "architecture": info.architecture,
         "name": info.name,
-        "label": info.label,
-        "n_params": info.n_params,
         "n_tensors": len(info.tensors),
         "n_ctx_train": info.n_ctx_train,
         "n_vocab": info.n_vocab,
         "has_chat_template": info.has_chat_template,
-        "bpw": round(info.bpw, 4),
-        "type_shares": {kind: round(share, 6) for kind, share in info.shares().items()},
-        "fallback_share": round(sum(fallback.values()), 6),
-        "fallback_types": {kind: round(share, 6) for kind, share in fallback.items()},
+        **summary(path, info),
     }
 
 

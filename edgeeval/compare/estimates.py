@@ -47,8 +47,6 @@ class MetricEvidence:
     """Its difference from the reference at any alpha; None where none is defined."""
     reference_own: Interval | None
     chance: float | None
-    n_changed: int
-    """Items whose score differs from the reference's."""
 
 
 class _Pair(NamedTuple):
@@ -293,7 +291,6 @@ def _evidence(
         paired_at=paired_at if paired else None,
         reference_own=_own_interval(metric, base, ALPHA) if paired and base else None,
         chance=_chance(level),
-        n_changed=sum(pair.level.value != pair.reference.value for pair in pairs),
     )
 
 

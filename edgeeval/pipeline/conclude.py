@@ -181,8 +181,8 @@ def _watermarks(request: Request, ladder: Ladder, plans: Sequence[Plan]) -> tupl
             f"The reference is itself {reference.source}: differences are from that file, "
             "not from the original weights."
         )
-    elif quantized_types(reference):
-        kinds = ", ".join(quantized_types(reference))
+    elif quantized_types(reference.type_shares):
+        kinds = ", ".join(quantized_types(reference.type_shares))
         marks.append(f"The reference is quantized ({kinds}): differences are from that file.")
     if request.limit is not None:
         marks.append(f"Limited to {request.limit} items a set (--limit): a trial, no evidence.")

@@ -66,7 +66,7 @@ def find_ladder(
 
 
 def _require_unquantized(reference: Artifact, request: Request) -> None:
-    kinds = quantized_types(reference)
+    kinds = quantized_types(reference.type_shares)
     if kinds and not request.allow_quantized_reference:
         raise InputError(
             f"{reference.path}: the reference is quantized ({', '.join(kinds)}); give the F16, "
@@ -79,7 +79,7 @@ def _built_ladder(
 ) -> Ladder:
     levels = _chosen_levels(request, recipe)
     source = describe(workspace, find_source(workspace, recipe), name="source", source="given")
-    kinds = quantized_types(source)
+    kinds = quantized_types(source.type_shares)
     if next(iter(source.type_shares)) == recipe.reference:  # norms are F32 in every file
         reference = replace(source, name=recipe.reference)
     else:

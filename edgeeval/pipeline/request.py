@@ -8,7 +8,7 @@ from edgeeval.compare.verdicts import metric_id
 from edgeeval.errors import InputError, did_you_mean
 from edgeeval.judges.score import describe_judge
 from edgeeval.prompts import Suite, load_set, load_suite, suite_sets, text_file_set
-from edgeeval.prompts.load import WHOLE_FILE, find_sets
+from edgeeval.prompts.load import WHOLE_FILE
 from edgeeval.recipe import Limit, Recipe, load_policy, policy_names, requirements
 from edgeeval.records import Requirement
 from edgeeval.run.schedule import ChosenSet
@@ -168,10 +168,9 @@ def chosen_sets(request: Request, suite: Suite, scorers: Sequence[str]) -> tuple
         text = text_file_set(request.text, request.windows)
         size = request.windows or WHOLE_FILE
         chosen.append(ChosenSet(text, request.text, size, plain_text=True))
-    paths = {prompt_set.id: path for path in find_sets() for prompt_set in [load_set(path)]}
-    for prompt_set, size in suite_sets(suite):
+    for prompt_set, path, size in suite_sets(suite):
         if request.text is None or prompt_set.header.kind != "text":
-            chosen.append(ChosenSet(prompt_set, paths[prompt_set.id], size))
+            chosen.append(ChosenSet(prompt_set, path, size))
     for path in request.prompts:
         prompt_set = load_set(path)
         size = prompt_set.header.suites.get(suite.name, WHOLE_FILE)

@@ -1,6 +1,7 @@
 """Read prompts/suites.yaml: what a suite spends on each item and what it may decide."""
 
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -56,12 +57,12 @@ def load_suite(name: str) -> Suite:
     return _suites()[name]
 
 
-def suite_sets(suite: Suite) -> list[tuple[PromptSet, int]]:
-    """Return the sets whose headers name the suite, with the number of items it takes of each."""
+def suite_sets(suite: Suite) -> list[tuple[PromptSet, Path, int]]:
+    """Return the sets whose headers name the suite: set, file, number of items it takes."""
     chosen = []
     for path in find_sets():
         prompt_set = load_set(path)
         size = prompt_set.header.suites.get(suite.name, 0)
         if size:
-            chosen.append((prompt_set, size))
+            chosen.append((prompt_set, path, size))
     return chosen

@@ -281,15 +281,25 @@ class Measurer:
         runs: list[dict[str, Any]],
     ) -> None:
         done, total = 0, sum(len(run["blocks"]) for run in runs)
+        missing: dict[Path, set[str]] = {}
+
+        def append(folder: Path, plan: Plan, line: dict[str, Any]) -> None:
+            """Keep a block's line once: the reference decodes some again for log-probabilities."""
+            if folder not in missing:
+                missing[folder] = set(self._missing(folder, plan))
+            if line["block"] in missing[folder]:
+                Journal(folder / "journal.jsonl").append(line)
+                missing[folder].remove(line["block"])
+
         self._progress(f"{artifact.name}: {total} blocks")
 
         def keep(event: dict[str, Any]) -> None:
             nonlocal done
             plan, line = plans[event["run"]], event["line"]
-            self._append(self.run_dir(artifact, plan), plan, line)
+            append(self.run_dir(artifact, plan), plan, line)
             if event["divergence"] is not None:
                 folder = self.divergence_dir(artifact, reference, plan)
-                self._append(folder, plan, event["divergence"])
+                append(folder, plan, event["divergence"])
             done += 1
             self._progress(f"{artifact.name}: block {done} of {total} ({plan.content['set_id']})")
 
@@ -308,11 +318,6 @@ class Measurer:
             "use_extra_bufts": engine.use_extra_bufts,
             "seed": self.settings.seed,
         }
-
-    def _append(self, folder: Path, plan: Plan, line: dict[str, Any]) -> None:
-        """Keep a block's line, once: the reference decodes some again for log-probabilities."""
-        if line["block"] in self._missing(folder, plan):
-            Journal(folder / "journal.jsonl").append(line)
 
     def _finish(self, artifact: Artifact, plan: Plan) -> None:
         """Write a run's manifest once its last block is in: its presence means "complete"."""

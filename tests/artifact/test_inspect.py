@@ -178,7 +178,8 @@ def test_a_reference_is_known_by_its_tensors_and_not_by_its_label(
     tmp_path: Path, kinds: list[GGMLQuantizationType], quantized: list[str]
 ) -> None:
     tensors = {f"t{index}": (kind, (1, 256)) for index, kind in enumerate(kinds)}
-    assert _inspect(tmp_path, LlamaFileType.MOSTLY_F16, tensors).quantized_types == quantized
+    found = _inspect(tmp_path, LlamaFileType.MOSTLY_F16, tensors)
+    assert quantized_types(found.shares()) == quantized
 
 
 @pytest.mark.parametrize("number", [99_999, 1024])
@@ -238,7 +239,7 @@ def test_a_record_is_kept_by_the_files_hash_and_the_name_is_the_callers(tmp_path
     assert (first.name, second.name) == ("one", "two")
     assert first.fallback_share == second.fallback_share == pytest.approx(1152 / 1728, abs=1e-6)
     assert first.fallback_types == {"Q8_0": first.fallback_share}
-    assert quantized_types(first) == ["Q8_0"]
+    assert quantized_types(first.type_shares) == ["Q8_0"]
     assert len(list((workspace.root / "inspected").iterdir())) == 1
     json.dumps(first.type_shares, allow_nan=False)
 

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
@@ -124,10 +123,8 @@ class TestPairs:
         swapped = ScoreTable(
             ACCURACY, "tasks.accuracy", "set", "pool", tuple(reversed(level.scores))
         )
-        found = one(swapped, level)
-        assert found.n_changed == 0
-        assert found.result.delta is not None
-        assert found.result.delta.value == 0
+        unchanged = delta_of(level, level)  # paired by place, six items would seem to change
+        assert delta_of(swapped, level) == unchanged
 
     def test_items_that_only_one_side_has_are_no_pair(self) -> None:
         assert delta_of(accuracy(4, 4), accuracy(2, 2)).n == 2
@@ -141,13 +138,6 @@ class TestPairs:
         found = one(a_table(FLIPS, [0, 1]), a_table(FLIPS, [0, 0]))
         assert found.result.delta is None
         assert found.paired_at is None
-
-    @given(SHARES)
-    def test_changed_items_are_counted(self, right: list[bool]) -> None:
-        base = [float(value) for value in right]
-        own = [1 - value if index % 3 == 0 else value for index, value in enumerate(base)]
-        found = one(a_table(ACCURACY, own), a_table(ACCURACY, base))
-        assert found.n_changed == len(range(0, len(base), 3))
 
 
 class TestSigns:
@@ -333,4 +323,3 @@ def test_items_of_two_sets_in_one_pool_are_told_apart_by_their_set() -> None:
     (found,) = collect(level, level).values()
     assert found.result.delta is not None
     assert (found.result.delta.value, found.result.delta.n) == (0.0, 20)
-    assert found.n_changed == 0

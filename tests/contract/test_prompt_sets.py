@@ -130,7 +130,7 @@ def test_no_text_begins_or_ends_with_space_or_speaks_a_templates_language(
 
 def test_every_suite_finds_its_sets_with_the_sizes_of_their_headers() -> None:
     for name in suite_names():
-        found = {one.id: size for one, size in suite_sets(load_suite(name))}
+        found = {one.id: size for one, _, size in suite_sets(load_suite(name))}
         assert found == {one.id: one.header.suites[name] for one in SETS}
 
 

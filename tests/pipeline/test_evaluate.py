@@ -13,7 +13,7 @@ from gguf import GGUFReader
 
 from edgeeval.pipeline import Request, evaluate
 from edgeeval.records import LevelResult, Results
-from edgeeval.store import Workspace
+from edgeeval.store import Journal, Workspace, read_json
 from tests.conftest import Ladder
 from tests.pipeline.conftest import n_jobs, renamed_copy, without_timings
 
@@ -27,6 +27,18 @@ def level(results: Results, name: str) -> LevelResult:
 def value(of: LevelResult, key: str) -> float:
     found = of.metrics[key].estimate.value
     assert found is not None, of.metrics[key].estimate.reason
+    return found
+
+
+def texts_by_artifact(workspace: Workspace) -> dict[str, dict[str, list[list[int]]]]:
+    """Return artifact -> prompt -> the tokens of its texts, from the journals."""
+    found: dict[str, dict[str, list[list[int]]]] = {}
+    for manifest in (workspace.root / "runs").glob("*/run.json"):
+        own = found.setdefault(read_json(manifest)["artifact"], {})
+        for line in Journal(manifest.with_name("journal.jsonl")).read():
+            for item in line["items"]:
+                if "texts" in item:
+                    own[item["id"]] = [text["tokens"] for text in item["texts"]]
     return found
 
 
@@ -46,10 +58,9 @@ def test_the_reference_against_itself_differs_in_nothing(
     deltas = {key: metric.delta for key, metric in same.metrics.items() if metric.delta}
     assert {"lm.ppl_ratio", "tasks.accuracy", "harm.tf_2@alt-profanity-check"} <= deltas.keys()
     assert all(delta.value == 0 for delta in deltas.values())
-    sampled = [
-        sorted(path.read_text(encoding="utf-8") for path in (fresh.root / "judged").glob("*"))
-    ]
-    assert sampled  # the judge saw the texts of both, and they were the same texts
+    texts = texts_by_artifact(fresh)
+    assert texts["itself"] == texts[Path(ladder.bf16.path).stem]
+    assert sum(map(len, texts["itself"].values())) == 16 * 3  # greedy and two samples a prompt
 
 
 def test_a_damaged_level_fails_and_a_faithful_one_passes(

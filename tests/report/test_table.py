@@ -91,6 +91,6 @@ def test_a_terminal_without_unicode_gets_a_table_too(results: Results) -> None:
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     print_summary(results, Console(file=file, width=100))
     file.flush()
-    text = file.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+    text = file.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]  # a BytesIO
     assert "* Q4_K_M" in text
     assert "limit <= 0.07" in text

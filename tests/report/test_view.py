@@ -42,7 +42,7 @@ def _metric(key: str, unit: str, direction: Direction, requirement: Requirement)
 def test_a_requirement_reads_as_an_inequality(
     key: str, unit: str, direction: Direction, kind: str, limit: str, measured: str
 ) -> None:
-    requirement = Requirement(key, kind, 0.03, "recipe")  # type: ignore[arg-type]
+    requirement = Requirement(key, kind, 0.03, "recipe")  # type: ignore[arg-type]  # a plain str here
     metric = _metric(key, unit, direction, requirement)
     assert limit_text(metric) == limit
     assert measured_text(metric) == measured

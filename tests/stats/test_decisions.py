@@ -225,4 +225,4 @@ class TestTwoTests:
 
     def test_refuses_an_unknown_direction(self) -> None:
         with pytest.raises(ValueError, match="direction is 'up'"):
-            tost_p(self.interval, 0.1, "up")  # type: ignore[arg-type]
+            tost_p(self.interval, 0.1, "up")  # type: ignore[arg-type]  # wrong on purpose

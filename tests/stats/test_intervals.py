@@ -99,7 +99,7 @@ class TestOneShare:
         with pytest.raises(ValueError, match="successes is -1"):
             method(-1, 4)
         with pytest.raises(TypeError):
-            method(1.5, 4)  # type: ignore[arg-type]
+            method(1.5, 4)  # type: ignore[arg-type]  # wrong on purpose
 
     @pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, math.nan])
     def test_refuses_an_impossible_level(self, alpha: float) -> None:

@@ -113,7 +113,7 @@ class TestBcaBootstrap:
         with pytest.raises(ValueError, match="'mean' takes 1 columns a cluster, has 2"):
             bca_bootstrap([[1.0, 1.0]])
         with pytest.raises(ValueError, match="statistic is 'median'"):
-            bca_bootstrap([1.0], "median")  # type: ignore[arg-type]
+            bca_bootstrap([1.0], "median")  # type: ignore[arg-type]  # wrong on purpose
         with pytest.raises(ValueError, match=r"returned shape \(1, 1\)"):
             bca_bootstrap(np.arange(50.0), lambda rows: rows.sum(axis=1))
         with pytest.raises(ValueError, match="n_resamples is 10"):
