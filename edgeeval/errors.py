@@ -7,7 +7,7 @@
     └── InputError               exit 2   what the person gave cannot be used
         ├── RecipeError                   a recipe, policy or suite file
         ├── PromptSetError                a prompt set
-        ├── ModelFileError                a GGUF file
+        ├── ModelFileError                a GGUF file, or a Hugging Face folder
         └── NotFetched                    something only the network has
 
 A caller writes:
@@ -22,6 +22,7 @@ A caller writes:
 
 import difflib
 import errno
+import unicodedata
 from collections.abc import Iterable
 
 EXIT_ERROR = 1
@@ -64,7 +65,7 @@ class PromptSetError(InputError):
 
 
 class ModelFileError(InputError):
-    """A model file is not a GGUF file that the engine can read."""
+    """Not a GGUF file that the engine can read, or a folder that cannot become one."""
 
 
 class NotFetched(InputError):
@@ -77,6 +78,25 @@ def explain_os_error(error: OSError) -> str:
     what = "the disk is full" if full else error.strerror or str(error)
     where = f": {error.filename}" if error.filename else ""
     return f"{what}{where}; mend it and run again: what is finished is kept"
+
+
+def one_line(text: str) -> str:
+    """Return foreign text as one harmless line.
+
+    Names, paths and reasons come from files that strangers made. A terminal obeys control
+    characters, and direction marks let a text pose as another.
+    """
+    kept = (" " if unicodedata.category(c) in _SPACE_LIKE else c for c in text)
+    return " ".join("".join(c for c in kept if unicodedata.category(c) not in _HIDDEN).split())
+
+
+_SPACE_LIKE = frozenset({"Cc", "Zl", "Zp", "Zs"})
+_HIDDEN = frozenset({"Cf", "Cs", "Co", "Cn"})
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an expected failure says in one line."""
+    return explain_os_error(error) if isinstance(error, OSError) else str(error)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -73,3 +73,8 @@ def test_a_word_that_is_near_nothing_is_answered_with_all_words_sorted() -> None
 def test_an_answer_is_possible_from_a_generator_and_from_nothing() -> None:
     assert errors.did_you_mean("F15", (word for word in ("F16",))) == " (did you mean 'F16'?)"
     assert errors.did_you_mean("F16", []) == " (known: )"
+
+
+def test_untrusted_text_cannot_break_or_colour_the_line_that_quotes_it() -> None:
+    assert errors.one_line("größer, 5 Δ") == "größer, 5 Δ"
+    assert errors.one_line("a\nb\x1b[31m\u2028\0") == "a b [31m"

@@ -1,4 +1,4 @@
-"""Read a GGUF file's header and tensor table, bounds checked, arrays skipped.
+"""Read a GGUF file's header and tensor table, bounds checked, arrays hashed and not read.
 
 The gguf package's reader builds a Python object for every vocabulary entry, which takes 1.6 s for
 49,000 tokens and is done for every level; this takes 0.05 s. Format: the GGUF specification,
@@ -6,20 +6,26 @@ versions 2 and 3, little-endian. A file is untrusted: every count and offset is 
 file's size.
 """
 
+import hashlib
 import mmap
 import struct
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-
-from edgeeval.errors import ModelFileError
+from edgeeval.errors import ModelFileError, one_line
+from edgeeval.ggml import TensorType, tensor_types_by_number
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _DEFAULT_ALIGNMENT = 32
-_MAX_DIMENSIONS = 8
+_MAX_DIMENSIONS = 4
+"""GGML_MAX_DIMS."""
+_MAX_FIELDS = 1 << 16
+_MAX_TENSORS = 1 << 20
+_MAX_STRINGS = 1 << 24
+"""More than any real file has: a larger count is an attack on the reader's time."""
 _STRING, _ARRAY = 8, 9
 _SCALARS = {
     0: "B",
@@ -39,9 +45,11 @@ _SCALARS = {
 
 @dataclass(frozen=True)
 class ArrayField:
-    """An array of the metadata: its length is known, its values were not read."""
+    """An array of the metadata: its values were hashed, not read."""
 
     length: int
+    sha256: str
+    """Over the values' bytes as they stand in the file, element type first."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +57,13 @@ class TensorEntry:
     """A line of the tensor table."""
 
     name: str
-    kind: GGMLQuantizationType
+    kind: TensorType
     shape: tuple[int, ...]
     """As stored: the row's width first."""
     n_params: int
     size_bytes: int
+    start: int
+    """Where its data begins in the file."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +71,10 @@ class Header:
     """Metadata and tensor table of a file."""
 
     fields: dict[str, Any]
-    """Key -> number, text, or ArrayField."""
+    """Key -> number, text, or ArrayField (a tuple, where the array was asked for)."""
     tensors: tuple[TensorEntry, ...]
+    data_start: int
+    """Where the tensor data begins in the file."""
 
 
 class _Broken(Exception):
@@ -93,29 +105,46 @@ class _Cursor:
         start = self.skip(length, what)
         return self.data[start : self.at].decode("utf-8", "replace")
 
-    def value(self, kind: int, what: str) -> Any:
+    def value(self, kind: int, what: str, *, whole: bool = False) -> Any:
         if kind == _STRING:
             return self.text(what)
         if kind == _ARRAY:
-            return self._array(what)
+            return self._values(what) if whole else self._array(what)
         if kind not in _SCALARS:
             raise _Broken(f"{what} has the unknown type {kind}")
         return self.number(_SCALARS[kind], what)
 
     def _array(self, what: str) -> ArrayField:
+        start = self.at
         kind, length = self.number("I", what), self.number("Q", what)
         if kind in _SCALARS:
             self.skip(length * struct.calcsize(_SCALARS[kind]), what)
         elif kind == _STRING:
+            _hold_below(length, _MAX_STRINGS, f"texts in {what}")
             for _ in range(length):
                 self.skip(self.number("Q", what), what)
         else:
             raise _Broken(f"{what} is an array of the unknown type {kind}")
-        return ArrayField(length)
+        return ArrayField(length, hashlib.sha256(self.data[start : self.at]).hexdigest())
+
+    def _values(self, what: str) -> tuple[Any, ...]:
+        kind, length = self.number("I", what), self.number("Q", what)
+        if kind == _ARRAY:
+            raise _Broken(f"{what} is an array of arrays")
+        return tuple(self.value(kind, what) for _ in range(length))
 
 
-def read_header(path: Path) -> Header:
+def _hold_below(count: int, most: int, what: str) -> None:
+    if count > most:
+        raise _Broken(f"{count} {what} are more than any model has")
+
+
+def read_header(path: Path, *, arrays: Collection[str] = ()) -> Header:
     """Read a file's header.
+
+    Args:
+        path: a GGUF file.
+        arrays: keys of the arrays whose values are wanted too.
 
     Raises:
         ModelFileError: the file is missing, not GGUF, broken or truncated.
@@ -126,50 +155,57 @@ def read_header(path: Path) -> Header:
             if start != _MAGIC:
                 raise ModelFileError(f"{path}: not a GGUF file (it begins with {start!r})")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _parse(_Cursor(data))
+                return _parse(_Cursor(data), arrays)
     except _Broken as error:
-        raise ModelFileError(f"{path}: broken or truncated GGUF file: {error}") from None
+        what = one_line(str(error))
+        raise ModelFileError(f"{path}: broken or truncated GGUF file: {what}") from None
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _parse(cursor: _Cursor) -> Header:
+def _parse(cursor: _Cursor, arrays: Collection[str]) -> Header:
     cursor.skip(len(_MAGIC), "the magic")
     version = cursor.number("I", "the version")
     if version not in _VERSIONS:
         raise _Broken(f"version {version} is not 2 or 3, little-endian")
     n_tensors, n_fields = cursor.number("Q", "the counts"), cursor.number("Q", "the counts")
-    fields = {}
+    _hold_below(n_tensors, _MAX_TENSORS, "tensors")
+    _hold_below(n_fields, _MAX_FIELDS, "metadata keys")
+    fields: dict[str, Any] = {}
     for _ in range(n_fields):
         key = cursor.text("a metadata key")
-        fields[key] = cursor.value(cursor.number("I", key), key)
-    entries = [_tensor(cursor) for _ in range(n_tensors)]
+        if key in fields:
+            raise _Broken(f"the metadata key {key!r} is there twice")
+        fields[key] = cursor.value(cursor.number("I", key), key, whole=key in arrays)
+    entries = tuple(_tensor(cursor) for _ in range(n_tensors))
+    if len({entry.name for entry in entries}) < n_tensors:
+        raise _Broken("two tensors have one name")
     alignment = fields.get("general.alignment", _DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 1:
         raise _Broken(f"general.alignment is {alignment!r}")
     data_start = -(-cursor.at // alignment) * alignment
-    for entry, offset in entries:
-        if data_start + offset + entry.size_bytes > len(cursor.data):
+    tensors = tuple(replace(entry, start=data_start + entry.start) for entry in entries)
+    for entry in tensors:
+        if entry.start + entry.size_bytes > len(cursor.data):
             raise _Broken(f"it ends inside tensor {entry.name}; get it again")
-    return Header(fields, tuple(entry for entry, _ in entries))
+    return Header(fields, tensors, data_start)
 
 
-def _tensor(cursor: _Cursor) -> tuple[TensorEntry, int]:
-    """Read one line of the table and the tensor's offset."""
+def _tensor(cursor: _Cursor) -> TensorEntry:
+    """Read one line of the table; its start is still counted from where the data begins."""
     name = cursor.text("a tensor's name")
     n_dimensions = cursor.number("I", name)
     if not 1 <= n_dimensions <= _MAX_DIMENSIONS:
         raise _Broken(f"tensor {name} has {n_dimensions} dimensions")
     shape = tuple(cursor.number("Q", name) for _ in range(n_dimensions))
     number, offset = cursor.number("I", name), cursor.number("Q", name)
-    try:
-        kind = GGMLQuantizationType(number)
-    except ValueError:
-        raise _Broken(f"tensor {name} has the unknown type {number}") from None
+    kind = tensor_types_by_number().get(number)
+    if kind is None:
+        raise _Broken(f"tensor {name} has the unknown type {number}")
     n_params = 1
     for dimension in shape:
         n_params *= dimension
-    block, block_bytes = GGML_QUANT_SIZES[kind]
-    if n_params == 0 or shape[0] % block:
-        raise _Broken(f"tensor {name}: shape {shape} cannot be cut into blocks of {block}")
-    return TensorEntry(name, kind, shape, n_params, n_params // block * block_bytes), offset
+    if n_params == 0 or shape[0] % kind.block:
+        raise _Broken(f"tensor {name}: shape {shape} cannot be cut into blocks of {kind.block}")
+    size_bytes = n_params // kind.block * kind.block_bytes
+    return TensorEntry(name, kind, shape, n_params, size_bytes, offset)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgeeval.errors import one_line
 from edgeeval.records import Delta, Estimate, MetricResult, Results
 from edgeeval.report import format as fmt
 from edgeeval.report.labels import Box, place_labels, without_common_prefix
@@ -46,7 +47,7 @@ class _Point(NamedTuple):
 
 
 def _names(results: Results) -> list[str]:
-    names = without_common_prefix([fmt.one_line(level.name) for level in results.levels])
+    names = without_common_prefix([one_line(level.name) for level in results.levels])
     return [fmt.shorten(name, _MAX_NAME) for name in names]
 
 

@@ -5,9 +5,9 @@ apart is not printed.
 """
 
 import math
-import unicodedata
 from typing import NamedTuple
 
+from edgeeval.errors import one_line
 from edgeeval.records import Delta, Estimate
 
 MISSING = "–"
@@ -170,20 +170,6 @@ def duration(elapsed_s: float) -> str:
     if minutes < 60:
         return f"{minutes} min {seconds} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def one_line(text: str) -> str:
-    """Return foreign text as one harmless line.
-
-    Names, paths and reasons come from files that strangers made. A terminal obeys control
-    characters, and direction marks let a text pose as another.
-    """
-    kept = (" " if unicodedata.category(c) in _SPACE_LIKE else c for c in text)
-    return " ".join("".join(c for c in kept if unicodedata.category(c) not in _HIDDEN).split())
-
-
-_SPACE_LIKE = frozenset({"Cc", "Zl", "Zp", "Zs"})
-_HIDDEN = frozenset({"Cf", "Cs", "Co", "Cn"})
 
 
 def shorten(text: str, max_length: int) -> str:

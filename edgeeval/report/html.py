@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from edgeeval.errors import one_line
 from edgeeval.records import Results
 from edgeeval.report import charts, details, view
 from edgeeval.report import format as fmt
@@ -28,7 +29,7 @@ def write(results: Results) -> str:
 def _clean(value: Any) -> Any:
     """Take control characters and direction marks out of every text that enters the page."""
     if isinstance(value, str) and not hasattr(value, "__html__"):
-        return fmt.one_line(value)
+        return one_line(value)
     return value
 
 

@@ -7,9 +7,9 @@ enters, so that none can end a table's cell, open a tag or pose as a link.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from edgeeval.errors import one_line
 from edgeeval.records import Results
 from edgeeval.report import details
-from edgeeval.report import format as fmt
 from edgeeval.report.view import (
     STAR,
     VERDICT_MARKS,
@@ -25,13 +25,13 @@ _PLAIN_CODE = re.compile(r"[\w .:/@=+,()%-]+", re.ASCII)
 
 def escape(text: str) -> str:
     """Return foreign text as one line that Markdown and HTML leave alone."""
-    line = fmt.one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\g<0>", line)
 
 
 def _code(text: str) -> str:
     """Return a key or a hash as code, so that "@judge" mentions nobody."""
-    line = fmt.one_line(text)
+    line = one_line(text)
     return f"`{line}`" if _PLAIN_CODE.fullmatch(line) else escape(line)
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edgeeval.errors import one_line
 from edgeeval.records import Results
 from edgeeval.report import format as fmt
 from edgeeval.report.view import (
@@ -29,6 +30,7 @@ _STYLES = {
     "inconclusive": "yellow",
     "not measured": "magenta",
     "lost": "magenta",
+    "same": "dim",
     "reference": "dim",
     "no verdict": "dim",
 }
@@ -43,7 +45,18 @@ _ALWAYS_RANK = 2
 """Columns up to this rank stay, however narrow the terminal is."""
 
 _ASCII = str.maketrans(
-    {"★": "*", "–": "-", "−": "-", "Δ": "d", "≤": "<=", "≥": ">=", "✓": "+", "✗": "x", "†": "!"}
+    {
+        "★": "*",
+        "–": "-",
+        "−": "-",
+        "Δ": "d",
+        "≤": "<=",
+        "≥": ">=",
+        "✓": "+",
+        "✗": "x",
+        "†": "!",
+        "≡": "=",
+    }
     | {"○": "o", "·": ".", "…": "~"}
 )
 
@@ -86,7 +99,7 @@ def _say(console: Console, text: str, style: str) -> None:
 
 def _text(text: str, console: Console, style: str = "") -> Text:
     """Return a foreign text as one line without markup."""
-    return Text(_spoken(fmt.one_line(text), console), style=style)
+    return Text(_spoken(one_line(text), console), style=style)
 
 
 def _spoken(text: str, console: Console) -> str:
