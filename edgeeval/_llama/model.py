@@ -1,110 +1,26 @@
-"""Speak to llama.cpp: the only module that imports llama_cpp, and only its low-level API.
-
-Nothing here knows of prompt sets, items or metrics. Everything here runs inside a worker process,
-because native code may abort the process that calls it.
-"""
+"""Load a GGUF model, tokenize with it and decode batches."""
 
 import ctypes
-import functools
 import hashlib
-import re
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
-from llama_cpp import llama_cpp as _native
 
+from edgeeval._llama.backend import clear_messages, last_error, lib, native_time, start_backend
 from edgeeval.errors import ModelFileError, WorkerFailed
 
-# The binding's decorators erase its types; one untyped name keeps the rest of this module typed.
-_lib: Any = _native
-
-_LOG_LEVEL_ERROR = 4
 _ALL_LAYERS = 999
 _KV_TYPES = {"f16": 1, "f32": 0}  # ggml_type
 _FLASH_ATTENTION_AUTO = -1
 _FLASH_ATTENTION_OFF = 0
 
 Logits = npt.NDArray[np.float32]
-
-
-class _NativeTime:
-    """Seconds spent inside llama.cpp by this process, for the run record."""
-
-    def __init__(self) -> None:
-        self.elapsed_s = 0.0
-
-    @contextmanager
-    def measured(self) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.elapsed_s += time.perf_counter() - start
-
-
-native_time = _NativeTime()
-_errors: list[str] = []
-
-
-@functools.cache
-def _log_callback() -> Any:
-    """Keep llama.cpp's error lines (they are the only explanation it gives); drop the rest."""
-
-    def keep_errors(level: int, text: bytes, _user_data: object) -> None:
-        if level == _LOG_LEVEL_ERROR:
-            _errors.append(text.decode("utf-8", "replace").strip())
-
-    return _lib.llama_log_callback(keep_errors)
-
-
-@functools.cache
-def _start_backend() -> None:
-    _lib.llama_log_set(_log_callback(), None)
-    _lib.llama_backend_init()
-
-
-def _last_error(otherwise: str) -> str:
-    """Return llama.cpp's most telling error line: the first one says the cause."""
-    lines = [line for text in _errors for line in text.splitlines() if re.search(r"\w", line)]
-    return lines[0].split(": ", 1)[-1].strip() if lines else otherwise
-
-
-class EngineBuild(NamedTuple):
-    """What the installed llama.cpp is: two builds that differ here may round differently."""
-
-    package: str
-    """llama-cpp-python's version, which fixes the llama.cpp commit."""
-    version: str
-    """llama.cpp's own version string."""
-    features: str
-    """Compile flags and CPU features, as llama.cpp prints them."""
-    libraries_sha256: str
-    """Hash over the shared libraries, 16 hex digits: a rebuild with other flags changes it."""
-    gpu_offload: bool
-
-
-@functools.cache
-def engine_build() -> EngineBuild:
-    """Identify the installed engine."""
-    _start_backend()
-    hasher = hashlib.sha256()
-    folder = Path(llama_cpp.__file__).parent / "lib"
-    for library in sorted(path for path in folder.iterdir() if path.is_file()):
-        if library.suffix in {".so", ".dylib", ".dll"}:
-            hasher.update(library.read_bytes())
-    return EngineBuild(
-        package=f"llama-cpp-python {llama_cpp.__version__}",
-        version=_lib.llama_version().decode(),
-        features=_lib.llama_print_system_info().decode().strip(" |"),
-        libraries_sha256=hasher.hexdigest()[:16],
-        gpu_offload=bool(_lib.llama_supports_gpu_offload()),
-    )
+OnNode = Callable[[int, bool, object], bool]
+"""What llama.cpp's eval callback is: (address of a ggml_tensor, asked before it is computed or told
+after, unused) -> whether it is wanted, or whether to go on with the graph."""
 
 
 class Vocabulary:
@@ -112,19 +28,19 @@ class Vocabulary:
 
     def __init__(self, model: "Model") -> None:
         self._model = model
-        self._vocab = _lib.llama_model_get_vocab(model.handle)
-        self.n_tokens: int = _lib.llama_vocab_n_tokens(self._vocab)
-        self.bos: int = _lib.llama_vocab_bos(self._vocab)
-        self.eos: int = _lib.llama_vocab_eos(self._vocab)
-        self.add_bos = bool(_lib.llama_vocab_get_add_bos(self._vocab)) and self.bos >= 0
+        self._vocab = lib.llama_model_get_vocab(model.handle)
+        self.n_tokens: int = lib.llama_vocab_n_tokens(self._vocab)
+        self.bos: int = lib.llama_vocab_bos(self._vocab)
+        self.eos: int = lib.llama_vocab_eos(self._vocab)
+        self.add_bos = bool(lib.llama_vocab_get_add_bos(self._vocab)) and self.bos >= 0
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+    def tokenize(self, text: str | bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         """Return token ids; `parse_special` reads text such as `<|im_end|>` as one token."""
-        data = text.encode("utf-8", "replace")
+        data = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
         capacity = len(data) + 8
         while True:
-            buffer = (_lib.llama_token * capacity)()
-            count = _lib.llama_tokenize(
+            buffer = (lib.llama_token * capacity)()
+            count = lib.llama_tokenize(
                 self._vocab, data, len(data), buffer, capacity, add_special, parse_special
             )
             if count >= 0:
@@ -136,7 +52,7 @@ class Vocabulary:
         capacity = 64
         while True:
             buffer = ctypes.create_string_buffer(capacity)
-            count = _lib.llama_token_to_piece(self._vocab, token, buffer, capacity, 0, False)
+            count = lib.llama_token_to_piece(self._vocab, token, buffer, capacity, 0, False)
             if count >= 0:
                 return buffer.raw[:count]
             capacity = -count
@@ -149,34 +65,34 @@ class Vocabulary:
         """Return a token's own name, such as `<|im_end|>`; empty where the model has none."""
         if token < 0:
             return ""
-        return str(_lib.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace"))
+        return str(lib.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace"))
 
     def is_end(self, token: int) -> bool:
         """Tell whether a token ends a text: EOS, and the end of a chat turn."""
-        return bool(_lib.llama_vocab_is_eog(self._vocab, token))
+        return bool(lib.llama_vocab_is_eog(self._vocab, token))
 
     def special_tokens(self) -> dict[str, int]:
         """Return every token that `parse_special` would read, by its text."""
         special = {}
         for token in range(self.n_tokens):
-            attributes = _lib.llama_vocab_get_attr(self._vocab, token)
+            attributes = lib.llama_vocab_get_attr(self._vocab, token)
             if attributes & (
-                _lib.LLAMA_TOKEN_ATTR_CONTROL
-                | _lib.LLAMA_TOKEN_ATTR_USER_DEFINED
-                | _lib.LLAMA_TOKEN_ATTR_UNKNOWN
+                lib.LLAMA_TOKEN_ATTR_CONTROL
+                | lib.LLAMA_TOKEN_ATTR_USER_DEFINED
+                | lib.LLAMA_TOKEN_ATTR_UNKNOWN
             ):
-                text = _lib.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace")
+                text = lib.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace")
                 special[text] = token
         return special
 
     def digest(self) -> str:
         """Hash every token's text and kind: equal digests number their tokens alike."""
         hasher = hashlib.sha256(b"%d\n" % self.n_tokens)
-        if _lib.llama_vocab_type(self._vocab) == _lib.LLAMA_VOCAB_TYPE_NONE:
+        if lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_NONE:
             return hasher.hexdigest()
         for token in range(self.n_tokens):
-            hasher.update(_lib.llama_vocab_get_text(self._vocab, token))
-            hasher.update(b"\0%d\n" % _lib.llama_vocab_get_attr(self._vocab, token))
+            hasher.update(lib.llama_vocab_get_text(self._vocab, token))
+            hasher.update(b"\0%d\n" % lib.llama_vocab_get_attr(self._vocab, token))
         return hasher.hexdigest()
 
 
@@ -203,17 +119,17 @@ class Model:
         Raises:
             ModelFileError: llama.cpp cannot load the file; the message carries its reason.
         """
-        _start_backend()
-        _errors.clear()
-        params = _lib.llama_model_default_params()
+        start_backend()
+        clear_messages()
+        params = lib.llama_model_default_params()
         params.vocab_only = vocab_only
         params.use_extra_bufts = use_extra_bufts
         params.n_gpu_layers = _ALL_LAYERS if device == "metal" else 0
         with native_time.measured():
-            self.handle = _lib.llama_model_load_from_file(str(path).encode(), params)
+            self.handle = lib.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:
             raise ModelFileError(
-                f"{path}: the engine cannot load it: {_last_error('no reason given')}"
+                f"{path}: the engine cannot load it: {last_error('no reason given')}"
             )
         self.path = path
         self.device = device
@@ -222,25 +138,25 @@ class Model:
     def close(self) -> None:
         """Free the model's memory."""
         if self.handle:
-            _lib.llama_model_free(self.handle)
+            lib.llama_model_free(self.handle)
             self.handle = None
 
     @property
     def n_ctx_train(self) -> int:
         """Context length that the model was trained for, in tokens."""
-        return int(_lib.llama_model_n_ctx_train(self.handle))
+        return int(lib.llama_model_n_ctx_train(self.handle))
 
     @property
     def is_recurrent(self) -> bool:
         """Tell whether a layer keeps a state instead of cells: prefixes cannot be shared then."""
         return bool(
-            _lib.llama_model_is_recurrent(self.handle) or _lib.llama_model_is_hybrid(self.handle)
+            lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle)
         )
 
     @property
     def chat_template(self) -> str | None:
         """The model's own chat template (untrusted Jinja text), if it has one."""
-        template = _lib.llama_model_chat_template(self.handle, None)
+        template = lib.llama_model_chat_template(self.handle, None)
         return template.decode("utf-8", "replace") if template else None
 
 
@@ -269,6 +185,7 @@ class Context:
         kv_unified: bool,
         kv_type: str,
         flash_attention: bool,
+        on_node: OnNode | None = None,
     ) -> None:
         """Allocate a context of `n_ctx` cells for `n_seq_max` sequences together.
 
@@ -283,11 +200,12 @@ class Context:
             kv_type: "f16" (llama.cpp's default) or "f32".
             flash_attention: let llama.cpp use it where it can (its default), or never. On the CPU
                 it rounds to float16 on the way.
+            on_node: called for every node of the graph; it must not raise.
 
         Raises:
             WorkerFailed: llama.cpp could not allocate it.
         """
-        params = _lib.llama_context_default_params()
+        params = lib.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = n_batch
         params.n_ubatch = min(n_ubatch, n_batch)
@@ -301,28 +219,31 @@ class Context:
         params.offload_kqv = on_gpu
         params.op_offload = on_gpu
         params.no_perf = True
-        _errors.clear()
+        if on_node is not None:
+            self._eval_callback = lib.ggml_backend_sched_eval_callback(on_node)  # keeps it alive
+            params.cb_eval = self._eval_callback
+        clear_messages()
         with native_time.measured():
-            self._handle = _lib.llama_init_from_model(model.handle, params)
+            self._handle = lib.llama_init_from_model(model.handle, params)
         if not self._handle:
             raise WorkerFailed(
-                f"{model.path}: no context of {n_ctx} tokens: {_last_error('out of memory?')}"
+                f"{model.path}: no context of {n_ctx} tokens: {last_error('out of memory?')}"
             )
         self._n_vocab = model.vocabulary.n_tokens
         self._n_seq_max = n_seq_max
-        self._batch = _lib.llama_batch_init(n_batch, 0, n_seq_max)
+        self._batch = lib.llama_batch_init(n_batch, 0, n_seq_max)
         self.n_batch = n_batch
 
     def close(self) -> None:
         """Free the context's memory."""
         if self._handle:
-            _lib.llama_batch_free(self._batch)
-            _lib.llama_free(self._handle)
+            lib.llama_batch_free(self._batch)
+            lib.llama_free(self._handle)
             self._handle = None
 
     def clear(self) -> None:
         """Forget every sequence."""
-        _lib.llama_memory_clear(_lib.llama_get_memory(self._handle), True)
+        lib.llama_memory_clear(lib.llama_get_memory(self._handle), True)
 
     def decode(self, rows: Sequence[Row]) -> Logits:
         """Decode one batch.
@@ -345,50 +266,17 @@ class Context:
             for place, sequence in enumerate(row.sequences):
                 batch.seq_id[index][place] = sequence
             batch.logits[index] = row.scored
-        _errors.clear()
+        clear_messages()
         with native_time.measured():
-            status = _lib.llama_decode(self._handle, batch)
-            _lib.llama_synchronize(self._handle)
+            status = lib.llama_decode(self._handle, batch)
+            lib.llama_synchronize(self._handle)
         if status != 0:
             raise WorkerFailed(
                 f"llama_decode returned {status} for {len(rows)} tokens: "
-                f"{_last_error('no reason given')}"
+                f"{last_error('no reason given')}"
             )
         n_scored = sum(row.scored for row in rows)
         if n_scored == 0:
             return np.empty((0, self._n_vocab), np.float32)
-        pointer = _lib.llama_get_logits(self._handle)
+        pointer = lib.llama_get_logits(self._handle)
         return np.ctypeslib.as_array(pointer, shape=(n_scored, self._n_vocab))
-
-
-def file_types() -> dict[str, int]:
-    """Return the quantization levels that the engine's enum knows, by the names users know."""
-    names = {}
-    for name, value in vars(_native).items():
-        if name.startswith("LLAMA_FTYPE_") and name != "LLAMA_FTYPE_GUESSED":
-            names[
-                name.removeprefix("LLAMA_FTYPE_").removeprefix("MOSTLY_").removeprefix("ALL_")
-            ] = value
-    return names
-
-
-def quantize(source: Path, target: Path, *, file_type: str, n_threads: int) -> None:
-    """Write `source` at another quantization level, with llama.cpp's own quantizer.
-
-    A source that is itself quantized is dequantized first (`allow_requantize`).
-
-    Raises:
-        WorkerFailed: llama.cpp reported a failure; the message carries its reason.
-    """
-    _start_backend()
-    _errors.clear()
-    params = _lib.llama_model_quantize_default_params()
-    params.ftype = file_types()[file_type]
-    params.nthread = n_threads
-    params.allow_requantize = True
-    with native_time.measured():
-        status = _lib.llama_model_quantize(
-            str(source).encode(), str(target).encode(), ctypes.byref(params)
-        )
-    if status != 0:
-        raise WorkerFailed(f"{source.name} to {file_type}: {_last_error('no reason given')}")
