@@ -1,7 +1,10 @@
 """Keep the workspace on disk: what is finished stays finished, whatever kills the process.
 
     downloads/   what `fetch` brought: packages, one folder each
+    converter/   what `fetch --converter` built: llama.cpp's converter and its environment
     artifacts/   GGUF files built here, addressed by the inputs of their making
+    imatrix/     importance matrices, likewise; *.part: what an interrupted one has so far
+    bundles/     references' runs from other machines, unpacked
     plans/       token plans, addressed by what they were made from
     runs/        one folder a run: journal.jsonl, arrays/*.npy, run.json (written last)
     divergence/  one folder a pair of runs: reference and level
@@ -24,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edgeeval.errors import WorkspaceBusy
+from edgeeval.errors import InputError, WorkspaceBusy
 
 _CHUNK_BYTES = 1 << 22
 
@@ -59,6 +62,20 @@ def replace_durably(temporary: Path, target: Path) -> None:
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(target)
+
+
+def require_space(folder: Path, needed_bytes: int, what: str) -> None:
+    """Refuse early what the disk cannot hold.
+
+    Raises:
+        InputError: fewer bytes are free than `what` needs.
+    """
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        raise InputError(
+            f"{what}: needs {needed_bytes >> 20} MiB of disk, {free_bytes >> 20} MiB are free "
+            f"in {folder}; free some, or give another --workspace"
+        )
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,10 +9,8 @@ worker's standard input is a pipe from the parent; when that closes, the worker 
 import importlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -20,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgeeval.errors import EdgeevalError, InputError, WorkerFailed, explain_os_error
+from edgeeval.run.lifeline import die_with_parent
+from edgeeval.run.script import how_it_ended
 from edgeeval.store import Workspace, write_json
 
 Emit = Callable[[dict[str, Any]], None]
@@ -30,7 +30,9 @@ TASKS = {
     "plan": "edgeeval.run.plan:work",
     "evaluate": "edgeeval.run.engine:work",
     "cost": "edgeeval.run.cost:work",
+    "calibrate": "edgeeval.run.calibrate:work",
     "quantize": "edgeeval.artifact.quantize:work",
+    "imatrix": "edgeeval.artifact.imatrix:work",
     "judge": "edgeeval.judges.score:work",
 }
 """What a worker can do: name -> "module:function", imported when a job asks for it."""
@@ -93,7 +95,7 @@ def run_job(
         return JobReport(time.monotonic() - start, last["native_s"], last["peak_rss_bytes"])
     if last.get("event") == "error":
         raise (InputError if last["input"] else WorkerFailed)(last["message"])
-    raise WorkerFailed(f"{_death(status)}; what it printed is in {log_path}")
+    raise WorkerFailed(f"the worker {how_it_ended(status)}; what it printed is in {log_path}")
 
 
 def _read_events(events: Any, on_event: Emit | None) -> dict[str, Any]:
@@ -110,25 +112,6 @@ def _read_events(events: Any, on_event: Emit | None) -> dict[str, Any]:
     return last
 
 
-def _death(status: int) -> str:
-    if status < 0:
-        name = signal.Signals(-status).name
-        guess = ": out of memory?" if name == "SIGKILL" else ""
-        return f"the worker was killed by {name}{guess}"
-    return f"the worker ended with exit code {status}"
-
-
-def _die_with_parent() -> None:
-    """Exit when the parent's end of standard input closes, even in the middle of a decode."""
-
-    def watch() -> None:
-        while os.read(0, 1):  # not sys.stdin: its lock would abort the interpreter's exit
-            pass
-        os._exit(EdgeevalError.exit_code)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def peak_rss_bytes() -> int:
     """Return this process's largest resident size so far."""
     if sys.platform == "linux":  # getrusage would count the parent's size before exec
@@ -142,7 +125,7 @@ def peak_rss_bytes() -> int:
 
 def serve(job_path: Path, events_fd: int) -> int:
     """Do one job in this process; return the exit code. This is the body of `edgeeval worker`."""
-    _die_with_parent()
+    die_with_parent()
     with os.fdopen(events_fd, "wb", buffering=0) as events:
 
         def emit(event: dict[str, Any]) -> None:
