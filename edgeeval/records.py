@@ -17,13 +17,35 @@ Verdict = Literal["pass", "fail", "inconclusive", "not measured"]
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """Where a file comes from, and what made it."""
+
+    how: Literal["given", "fetched", "converted", "quantized", "bundled"]
+    source: str
+    """Path, package, repository or, for a quantized file, the name of the one it was made of."""
+    revision: str = ""
+    """Commit of the repository."""
+    source_sha256: str = ""
+    """Of what it was made of."""
+    converter: str = ""
+    """Which converter made the GGUF file of a checkpoint."""
+    engine: str = ""
+    """Whose quantizer wrote it: package and hash of the libraries."""
+    options: str = ""
+    """What differs from llama.cpp's own mixture of types."""
+    imatrix_sha256: str = ""
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A GGUF file and what is known of it."""
 
     name: str
     """The level's name in every table."""
     path: str
+    """The file; of a split one, the first."""
     sha256: str
+    """Of the file; of a split one, over the hashes of its parts."""
     size_bytes: int
     architecture: str
     label: str
@@ -38,8 +60,19 @@ class Artifact:
     their rows cannot be cut into the label's blocks."""
     fallback_types: dict[str, float]
     """What they fell back to: tensor type -> share of the parameters."""
+    weights_sha256: str
+    """Over hyperparameters, tensor table and tensor data: equal files compute the same."""
+    vocabulary_sha256: str
+    """Over the token list; empty without one."""
+    tokenizer_sha256: str
+    """Over tokens, kinds, scores, merges and the names of model and pre-tokenizer."""
+    chat_template_sha256: str
+    """Empty without a template."""
+    imatrix: str
+    """What the file says of the imatrix that it was quantized with; empty if nothing."""
     source: str
     """Where it came from: "dequantized from Q4_1", "quantized from BF16", "given"."""
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
@@ -132,8 +165,9 @@ class LevelResult:
     """One level: its file, its metrics, its verdict."""
 
     name: str
-    status: Literal["measured", "lost"]
-    """lost: it could not be built or measured; `reason` says why."""
+    status: Literal["measured", "lost", "same"]
+    """lost: it could not be built or measured; same: it computes what another level computes, and
+    was not measured twice; `reason` says why, or which."""
     artifact: Artifact | None
     metrics: dict[str, MetricResult] = field(default_factory=dict)
     verdict: Verdict | None = None

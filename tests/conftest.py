@@ -12,8 +12,8 @@ import pytest
 from hypothesis import settings
 
 from edgeeval.artifact.inspect import describe
-from edgeeval.artifact.quantize import build
-from edgeeval.artifact.source import find_source
+from edgeeval.artifact.quantize import Build, build
+from edgeeval.artifact.source import find_model
 from edgeeval.recipe import load_recipe
 from edgeeval.records import Artifact
 from edgeeval.run.device import Engine, find_engine
@@ -47,20 +47,13 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> Ladder:
     """
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
     recipe = load_recipe("smollm2-135m")
-    fetched = find_source(Workspace(FETCHED), recipe)
+    fetched = find_model(Workspace(FETCHED), recipe).path
     engine = find_engine(workspace, device="cpu", n_threads=None)
     source = describe(workspace, fetched, name="source", source="given")
 
     def made(of: Artifact, kind: str) -> Artifact:
-        return build(
-            workspace,
-            engine,
-            of,
-            kind,
-            name=kind,
-            origin=f"from {of.name}",
-            progress=lambda line: None,
-        )
+        wanted = Build(of, kind, kind, f"from {of.name}", {})
+        return build(workspace, engine, wanted, lambda line: None)
 
     bf16 = made(source, "BF16")
     return Ladder(

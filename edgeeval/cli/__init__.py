@@ -15,8 +15,10 @@ from edgeeval.errors import EXIT_ERROR, EXIT_INTERRUPTED, EdgeevalError, explain
 
 VERBS = {
     "eval": "Measure every level of a recipe (or of given files), compare and recommend.",
-    "fetch": "Get what only the network has: a recipe's model. The only verb that uses it.",
+    "plan": "Say what eval would fetch, build, take and show; run nothing.",
+    "fetch": "Get what only the network has: models, the converter. No other verb uses it.",
     "quantize": "Build a recipe's reference and levels, and say what they hold.",
+    "bundle": "Run a reference here, for machines that cannot hold its model.",
     "report": "Write reports from a results.json.",
     "inspect": "Say what GGUF files really hold.",
     "prompts": "List prompt sets and suites, or show one.",
@@ -86,7 +88,7 @@ def main() -> None:
 
 
 def _complain(message: str) -> None:
-    from edgeeval.report.format import one_line  # names in it may come from a stranger's file
+    from edgeeval.errors import one_line  # names in it may come from a stranger's file
 
     click.echo(f"edgeeval: {one_line(message)}", err=True)
 

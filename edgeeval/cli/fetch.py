@@ -4,18 +4,33 @@ from pathlib import Path
 
 import click
 
-from edgeeval.cli.options import workspace_option
+from edgeeval.cli.options import quiet_option, talker, workspace_option
+from edgeeval.errors import InputError
 
 
 @click.command()
-@click.argument("recipe")
+@click.argument("targets", nargs=-1, metavar="[RECIPE | hf:OWNER/NAME[:FILE.gguf]]...")
+@click.option("--converter", is_flag=True, help="What converts Hugging Face models to GGUF.")
 @workspace_option
-def command(recipe: str, workspace: Path) -> None:
-    """Get the model of RECIPE (a name or a YAML file); afterwards everything works offline."""
-    from edgeeval.artifact.source import fetch_source
-    from edgeeval.recipe import load_recipe
+@quiet_option
+def command(targets: tuple[str, ...], converter: bool, workspace: Path, quiet: bool) -> None:
+    """Get what RECIPE names and only the network has; afterwards everything works offline.
+
+    HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE mean what they always mean. A download that
+    was stopped goes on where it stopped.
+    """
+    from edgeeval.artifact.converter_env import fetch_converter
+    from edgeeval.artifact.source import fetch_recipe
+    from edgeeval.recipe import recipe_of
     from edgeeval.store import Workspace
 
+    if not targets and not converter:
+        raise InputError("fetch: name a RECIPE or hf:owner/name, or give --converter")
+    recipes = [recipe_of(target) for target in targets]
     kept = Workspace(workspace)
     with kept.locked():
-        click.echo(fetch_source(kept, load_recipe(recipe)))
+        if converter:
+            click.echo(fetch_converter(kept, talker(quiet)).script)
+        for recipe in recipes:
+            for path in fetch_recipe(kept, recipe, talker(quiet)):
+                click.echo(path)

@@ -43,7 +43,7 @@ def _record(path: Path, info: "GgufInfo") -> dict[str, Any]:
 
 
 def _print(record: dict[str, Any]) -> None:
-    from edgeeval.report.format import one_line
+    from edgeeval.errors import one_line
 
     def shares(of: dict[str, float]) -> str:
         return ", ".join(f"{kind} {share:.1%}" for kind, share in of.items())

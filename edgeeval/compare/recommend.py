@@ -72,5 +72,5 @@ def recommend(
 def _why_none(levels: Sequence[LevelResult], requirements: Sequence[Requirement]) -> str:
     if not requirements:
         return "Nothing is required, so nothing can be recommended."
-    whys = "; ".join(f"{level.name}: {level.reason}" for level in levels)
+    whys = "; ".join(f"{level.name}: {level.reason}" for level in levels if level.status != "same")
     return f"No level passes. {whys}."

@@ -4,15 +4,19 @@
 in the workspace as soon as it is finished, so calling it again goes on where it was stopped.
 
     request.py   what is asked: suite, prompt sets, requirements
-    ladder.py    the artifacts: the reference and its levels
+    ladder.py    the artifacts: the reference and its levels, built when they are needed
+    measure.py   run every artifact, a few files at a time
+    bundle.py    a reference's run in one file, for a machine that cannot hold it
+    forecast.py  what it would take, and what it could show
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """
 
-from collections.abc import Sequence
+from pathlib import Path
 
-from edgeeval.errors import EdgeevalError, InputError, ReferenceFailed
-from edgeeval.pipeline.conclude import Finished, conclude
-from edgeeval.pipeline.ladder import Ladder, build_ladder, find_ladder
+from edgeeval.pipeline.bundle import open_bundle, write_bundle
+from edgeeval.pipeline.conclude import conclude
+from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
+from edgeeval.pipeline.measure import Measurement, measurer_for
 from edgeeval.pipeline.request import (
     DEFAULT_CACHE_BYTES,
     DEFAULT_SEED,
@@ -20,18 +24,19 @@ from edgeeval.pipeline.request import (
     choose,
     results_dir,
 )
-from edgeeval.records import Artifact, Results
-from edgeeval.run.clock import Clock
+from edgeeval.records import Results
 from edgeeval.run.device import find_engine
-from edgeeval.run.schedule import Measurer, Plan, Progress, Settings
+from edgeeval.run.foreign import Foreign
+from edgeeval.run.schedule import Progress
 from edgeeval.store import Workspace
 
 __all__ = [
     "DEFAULT_CACHE_BYTES",
     "DEFAULT_SEED",
-    "Ladder",
+    "Built",
     "Request",
     "build_ladder",
+    "bundle",
     "evaluate",
     "results_dir",
 ]
@@ -52,63 +57,40 @@ def evaluate(
         ReferenceFailed: the reference could not be measured.
         WorkspaceBusy: another process works in this workspace.
     """
-    chosen = choose(request)
+    if request.recipe.model.bundle is None:
+        choose(request)  # what is mistyped must not wait for the workspace
     with workspace.locked():
         if request.fresh:
             workspace.forget_runs()
+        chosen = choose(request, foreign_of(request, workspace))
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
-        settings = Settings(
-            engine=engine,
-            suite=chosen.suite,
-            sets=chosen.sets,
-            seed=request.seed,
-            with_cost="cost" in chosen.scorers,
-            cache_bytes=request.cache_bytes,
-        )
-        clock = Clock(results_dir(request, workspace) / "timings.jsonl")
-        measurer = Measurer(workspace, settings, clock, progress)
-        ladder = find_ladder(request, workspace, engine, progress)
-        plans = measurer.plans(ladder.reference)
-        lost = ladder.lost | _measure(measurer, ladder, plans)
-        problems = _measure_costs(measurer, ladder, lost)
-        second = _second_plan(measurer, ladder.reference)
-        return conclude(request, chosen, measurer, Finished(ladder, plans, second, lost, problems))
+        measurer = measurer_for(request, chosen, workspace, engine, progress)
+        ladder = Ladder(request, workspace, engine, progress, chosen.foreign)
+        measured = Measurement(request, ladder, measurer, progress).run()
+        return conclude(request, chosen, measurer, measured)
 
 
-def _measure(measurer: Measurer, ladder: Ladder, plans: Sequence[Plan]) -> dict[str, str]:
-    """Run everything; return the lost levels.
+def foreign_of(request: Request, workspace: Workspace) -> Foreign | None:
+    """Return the reference's run, where the recipe takes it from a bundle."""
+    path = request.recipe.model.bundle
+    return None if path is None else open_bundle(workspace, path)
+
+
+def bundle(
+    request: Request, workspace: Workspace, target: Path, progress: Progress = lambda line: None
+) -> None:
+    """Run a recipe's reference and write what a machine without it needs, to one file.
 
     Raises:
+        InputError: the request cannot be carried out.
         ReferenceFailed: the reference could not be measured.
+        WorkspaceBusy: another process works in this workspace.
     """
-    try:
-        return measurer.measure(ladder.reference, ladder.levels, plans)
-    except InputError:
-        raise
-    except EdgeevalError as error:
-        raise ReferenceFailed(f"the reference could not be measured: {error}") from None
-
-
-def _measure_costs(measurer: Measurer, ladder: Ladder, lost: dict[str, str]) -> tuple[str, ...]:
-    """Time every artifact; one that cannot be timed keeps its other numbers."""
-    problems = []
-    for artifact in (ladder.reference, *ladder.levels):
-        if artifact.name not in lost:
-            try:
-                measurer.measure_cost(artifact)
-            except EdgeevalError as error:
-                problems.append(f"{artifact.name}: speed was not measured: {error}.")
-    return tuple(problems)
-
-
-def _second_plan(measurer: Measurer, reference: Artifact) -> list[Plan]:
-    """Run the reference in blocks of another size: what changes then is rounding, not the model."""
-    if not measurer.settings.suite.second_plan:
-        return []
-    plans = [
-        plan
-        for plan in measurer.plans(reference, second=True)
-        if plan.content["primitive"] != "windows"  # a window has no batch mates that change it
-    ]
-    measurer.measure(reference, [], plans)
-    return plans
+    chosen = choose(request)
+    with workspace.locked():
+        engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
+        measurer = measurer_for(request, chosen, workspace, engine, progress)
+        ladder = Ladder(request, workspace, engine, progress, None)
+        run = Measurement(request, ladder, measurer, progress).run_reference()
+        progress(f"{run.reference.name}: writing {target}")
+        write_bundle(target, measurer, run.reference, run.plans, run.second)

@@ -2,20 +2,19 @@
 
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from edgeeval.artifact.inspect import quantized_types
 from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
 from edgeeval.compare.estimates import MetricEvidence, with_floor
 from edgeeval.errors import WorkerFailed
 from edgeeval.judges import DEFAULT_JUDGE
 from edgeeval.judges.score import JudgedTexts, score_texts
-from edgeeval.pipeline.ladder import Ladder
+from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
+from edgeeval.pipeline.watermarks import watermarks
 from edgeeval.records import (
     Environment,
     LevelResult,
@@ -25,7 +24,8 @@ from edgeeval.records import (
     Timings,
 )
 from edgeeval.run.device import Engine
-from edgeeval.run.schedule import ChosenSet, Measurer, Plan
+from edgeeval.run.foreign import Plan
+from edgeeval.run.schedule import ChosenSet, Measurer, prefilled_tokens
 from edgeeval.scores import is_selected, scorer
 from edgeeval.scores.measured import Measured, read_measured
 from edgeeval.scores.table import ScoreTable
@@ -61,31 +61,15 @@ def _judge(
     return score_texts(workspace, request.judge or DEFAULT_JUDGE, texts) if texts else None
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What measuring left behind."""
-
-    ladder: Ladder
-    plans: Sequence[Plan]
-    second: Sequence[Plan]
-    """Plans of the reference's run in blocks of another size; empty where the suite has none."""
-    lost: dict[str, str]
-    """Level name -> why it was lost."""
-    problems: tuple[str, ...]
-    """What else could not be measured, in sentences."""
-
-
 def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Finished) -> Results:
     """Score, compare and judge what was measured; nothing native runs here but the judge."""
-    ladder = finished.ladder
-    reference = read_measured(measurer, ladder.reference, ladder.reference, finished.plans)
+    base_file = finished.reference
+    reference = read_measured(measurer, base_file, base_file, finished.plans)
     levels = [
-        read_measured(measurer, level, ladder.reference, finished.plans)
-        for level in ladder.levels
-        if level.name not in finished.lost
+        read_measured(measurer, level, base_file, finished.plans) for level in finished.complete
     ]
-    again = read_measured(measurer, ladder.reference, ladder.reference, finished.second)
-    judged, problems = None, finished.problems
+    again = read_measured(measurer, base_file, base_file, finished.second)
+    judged, problems = None, tuple(finished.problems)
     try:
         judged = _judge(request, chosen, measurer.workspace, [reference, *levels, again])
     except WorkerFailed as error:  # the other dimensions are still worth a report
@@ -100,11 +84,11 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         }
         for level in levels
     }
-    results = _level_results(ladder, evidence, finished.lost, chosen.required)
+    results = _level_results(finished, evidence, chosen.required)
     own = LevelResult(
-        name=ladder.reference.name,
+        name=base_file.name,
         status="measured",
-        artifact=ladder.reference,
+        artifact=base_file,
         metrics={key: found.result for key, found in collect(base, []).items()},
     )
     measurer.clock.conclude()
@@ -113,11 +97,11 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         name=request.name,
         suite=chosen.suite.name,
         policy=chosen.policy,
-        seed=request.seed,
+        seed=measurer.settings.seed,
         reference=own,
         levels=results,
         recommendation=recommend(own, results, chosen.required, chosen.unavailable),
-        watermarks=_watermarks(request, ladder, finished.plans) + problems,
+        watermarks=watermarks(request, chosen, finished) + problems,
         environment=_environment(measurer.settings.engine),
         judges=(judged.info,) if judged else (),
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
@@ -152,65 +136,25 @@ def _floors(
 
 
 def _level_results(
-    ladder: Ladder,
+    finished: Finished,
     evidence: dict[str, dict[str, MetricEvidence]],
-    lost: dict[str, str],
     required: Sequence[Requirement],
 ) -> tuple[LevelResult, ...]:
     judged = judge_levels(evidence, required)
-    artifacts = {artifact.name: artifact for artifact in ladder.levels}
     results = []
-    for name in ladder.order:
-        if name in lost:
-            results.append(LevelResult(name, "lost", artifacts.get(name), reason=lost[name]))
-            continue
-        found = judged[name]
-        results.append(
-            LevelResult(
-                name, "measured", artifacts[name], found.metrics, found.verdict, found.reason
+    for name in finished.order:
+        artifact = finished.levels.get(name)
+        if name in finished.lost:
+            results.append(LevelResult(name, "lost", artifact, reason=finished.lost[name]))
+        elif name in finished.same:
+            reason = f"the same weights and settings as {finished.same[name]}: measured once"
+            results.append(LevelResult(name, "same", artifact, reason=reason))
+        else:
+            found = judged[name]
+            results.append(
+                LevelResult(name, "measured", artifact, found.metrics, found.verdict, found.reason)
             )
-        )
     return mark_pareto(results)
-
-
-def _watermarks(request: Request, ladder: Ladder, plans: Sequence[Plan]) -> tuple[str, ...]:
-    marks = []
-    reference = ladder.reference
-    if reference.source.startswith("dequantized"):
-        marks.append(
-            f"The reference is itself {reference.source}: differences are from that file, "
-            "not from the original weights."
-        )
-    elif quantized_types(reference.type_shares):
-        kinds = ", ".join(quantized_types(reference.type_shares))
-        marks.append(f"The reference is quantized ({kinds}): differences are from that file.")
-    if request.limit is not None:
-        marks.append(f"Limited to {request.limit} items a set (--limit): a trial, no evidence.")
-    if request.only:
-        marks.append(f"Only {', '.join(request.only)} was measured (--only).")
-    for level in ladder.levels:
-        if level.sha256 == reference.sha256:
-            marks.append(f"{level.name} is the reference's own file.")
-    fallen = [level for level in ladder.levels if level.fallback_share > 0]
-    if fallen:
-        shares = "; ".join(
-            f"{level.name}: {level.fallback_share:.0%} fell back to "
-            f"{', '.join(level.fallback_types)}"
-            for level in fallen
-        )
-        marks.append(
-            "Not what their names say, because the model's rows cannot be cut into blocks of 256 "
-            f"(shares of the parameters): {shares}."
-        )
-    problems = {plan.content["template_problem"] for plan in plans} - {""}
-    marks += [f"Chat prompts were given as plain text: {problem}." for problem in sorted(problems)]
-    excluded = [one for plan in plans for one in plan.content["excluded"]]
-    if excluded:
-        first = excluded[0]
-        marks.append(
-            f"{len(excluded)} items were left out; the first: {first['item']}: {first['reason']}."
-        )
-    return tuple(marks)
 
 
 def _prompt_set_infos(
@@ -225,21 +169,15 @@ def _prompt_set_infos(
                 id=header.id,
                 kind=header.kind,
                 version=header.version,
-                sha256=chosen.prompt_set.sha256,
+                sha256=plan.content["set_sha256"],
                 licence=header.licence,
                 authors=header.authors,
                 n_items=len(items),
-                n_tokens=sum(_n_tokens(item) for item in items),
+                n_tokens=sum(map(prefilled_tokens, items)),
                 limits=header.limits,
             )
         )
     return tuple(infos)
-
-
-def _n_tokens(item: Mapping[str, Any]) -> int:
-    """Count the tokens of a planned item that are prefilled."""
-    prefix = item.get("tokens") or item.get("prompt") or item.get("prefix") or []
-    return len(prefix) + sum(len(option) for option in item.get("options", []))
 
 
 def _environment(engine: Engine) -> Environment:

@@ -1,99 +1,254 @@
-"""Build or find the artifacts of an evaluation: the reference and its levels."""
+"""Know the artifacts of an evaluation, and build each when something needs its file.
 
-from collections.abc import Sequence
+A rung is an artifact that may not be on the disk: its record outlives the file, so that a level
+which was measured is neither kept nor built again for a report. That is how a ladder of seven
+levels fits a disk that holds two.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from edgeeval.artifact.inspect import describe, quantized_types
-from edgeeval.artifact.quantize import build
-from edgeeval.artifact.source import find_source
-from edgeeval.errors import EdgeevalError, InputError, did_you_mean, explain_os_error
+from edgeeval.artifact.convert import convert, converted_path
+from edgeeval.artifact.converter import find_converter
+from edgeeval.artifact.imatrix import (
+    Calibration,
+    Imatrix,
+    compute_imatrix,
+    find_imatrix,
+    given_imatrix,
+)
+from edgeeval.artifact.inspect import describe, keep_record, kept_record, quantized_types
+from edgeeval.artifact.quantize import Build, build, known, level_build
+from edgeeval.artifact.source import Found, find_level_files, find_model
+from edgeeval.artifact.splits import model_name
+from edgeeval.errors import EdgeevalError, InputError, did_you_mean, reason_of
 from edgeeval.pipeline.request import Request
-from edgeeval.recipe import Level, Recipe
+from edgeeval.recipe import AS_GIVEN, Level, Recipe
+from edgeeval.recipe import Imatrix as WantedImatrix
 from edgeeval.records import Artifact
 from edgeeval.run.device import Engine, find_engine
+from edgeeval.run.foreign import Foreign
 from edgeeval.run.schedule import Progress
 from edgeeval.store import Workspace
 
 
 @dataclass(frozen=True)
+class Rung:
+    """An artifact, whose file may have to be made first."""
+
+    name: str
+    known: Callable[[], Artifact | None]
+    """Return its record, whether or not the file is there; None before it was made."""
+    make: Callable[[], Artifact]
+    """Return its record; its file is on the disk then."""
+    is_ours: bool
+    """Whether edgeeval made the file, and may delete it and make it again."""
+    build: Callable[[Artifact], Build] | None = None
+    """For what the quantizer writes: of which file, how; to ask for its size beforehand."""
+
+    def delete(self, artifact: Artifact) -> None:
+        """Delete the file if edgeeval can make it again; its record stays."""
+        if self.is_ours:
+            Path(artifact.path).unlink(missing_ok=True)
+
+
 class Ladder:
-    """The artifacts of an evaluation."""
+    """A recipe's reference and levels, in one workspace."""
 
-    reference: Artifact
-    levels: tuple[Artifact, ...]
-    lost: dict[str, str]
-    """Level name -> why it could not be built."""
-    order: tuple[str, ...]
-    """Names of all levels as they were given."""
+    def __init__(
+        self,
+        request: Request,
+        workspace: Workspace,
+        engine: Engine,
+        progress: Progress,
+        foreign: Foreign | None = None,
+    ) -> None:
+        """Find what the recipe names; nothing is built yet.
 
+        Args:
+            request: whose recipe.
+            workspace: keeps what is built.
+            engine: whose quantizer.
+            progress: told what is built.
+            foreign: the reference's run, where it came in a bundle.
 
-def build_ladder(
-    request: Request, workspace: Workspace, progress: Progress = lambda line: None
-) -> Ladder:
-    """Build a recipe's reference and levels and measure nothing.
+        Raises:
+            InputError: the recipe names what does not exist.
+        """
+        self._request = request
+        self._recipe = request.recipe
+        self._workspace = workspace
+        self._engine = engine
+        self._progress = progress
+        self._foreign = foreign
+        self.source: Artifact | None = None
+        """The GGUF file that the reference is or is made of; None while a checkpoint is not
+        converted."""
+        self.reference = self._reference()
+        self.rungs = tuple(self._named(self._levels()))
 
-    Raises:
-        InputError: the recipe cannot be carried out.
-        WorkspaceBusy: another process works in this workspace.
-    """
-    with workspace.locked():
-        engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
-        return find_ladder(request, workspace, engine, progress)
+    # -- the reference ---------------------------------------------------------------------------
 
-
-def find_ladder(
-    request: Request, workspace: Workspace, engine: Engine, progress: Progress
-) -> Ladder:
-    """Return the reference and the levels, built where a recipe asks for it; the lock is held.
-
-    Raises:
-        InputError: the recipe or a given file cannot be used.
-    """
-    if request.recipe is not None:
-        return _built_ladder(request, request.recipe, workspace, engine, progress)
-    if request.reference is None:
-        raise InputError("give a recipe, or a reference and the levels' files")
-    reference = describe(workspace, request.reference, name=request.reference.stem, source="given")
-    _require_unquantized(reference, request)
-    for path in request.files:  # a mistyped name must not cost the measurement of the others
-        if not path.is_file():
-            raise InputError(f"{path}: no such file")
-    own = request.reference.resolve()
-    levels = [Level(file=path) for path in request.files if path.resolve() != own]
-    if not levels:
-        raise InputError(f"{request.reference}: give levels to compare it with, not itself alone")
-    return _add_levels(reference, levels, workspace, engine, progress)
-
-
-def _require_unquantized(reference: Artifact, request: Request) -> None:
-    kinds = quantized_types(reference.type_shares)
-    if kinds and not request.allow_quantized_reference:
-        raise InputError(
-            f"{reference.path}: the reference is quantized ({', '.join(kinds)}); give the F16, "
-            "BF16 or F32 file, or pass --quantized-reference to compare with it all the same"
-        )
-
-
-def _built_ladder(
-    request: Request, recipe: Recipe, workspace: Workspace, engine: Engine, progress: Progress
-) -> Ladder:
-    levels = _chosen_levels(request, recipe)
-    source = describe(workspace, find_source(workspace, recipe), name="source", source="given")
-    kinds = quantized_types(source.type_shares)
-    if next(iter(source.type_shares)) == recipe.reference:  # norms are F32 in every file
-        reference = replace(source, name=recipe.reference)
-    else:
+    def _reference(self) -> Rung:
+        if (foreign := self._foreign) is not None:
+            reference = foreign.reference
+            return Rung(reference.name, lambda: reference, lambda: reference, is_ours=False)
+        found = find_model(self._workspace, self._recipe)
+        if self._recipe.model.is_checkpoint:
+            return self._converted(found)
+        name = self._recipe.reference
+        if name == AS_GIVEN:
+            given = self._given(model_name(found.path), found)
+            self.source = given.make()
+            self._require_unquantized(self.source)
+            return given
+        self.source = source = self._given("source", found).make()
+        kinds = quantized_types(source.type_shares)
+        if not kinds and next(iter(source.type_shares)) == name:  # norms are F32 in every file
+            return self._given(name, found)
         origin = f"dequantized from {kinds[0]}" if kinds else f"converted from {source.label}"
-        reference = build(
-            workspace,
-            engine,
-            source,
-            recipe.reference,
-            name=recipe.reference,
-            origin=origin,
-            progress=progress,
+        return self._built(Build(source, name, name, origin, {}))
+
+    def _require_unquantized(self, reference: Artifact) -> None:
+        kinds = quantized_types(reference.type_shares)
+        if kinds and not self._recipe.quantized_reference:
+            raise InputError(
+                f"{reference.path}: the reference is quantized ({', '.join(kinds)}); give the F16, "
+                "BF16 or F32 file; or pass --quantized-reference to compare with it all the "
+                "same, or --reference-type BF16 to dequantize it"
+            )
+
+    def _converted(self, found: Found) -> Rung:
+        recipe, request = self._recipe, self._request
+        converter = find_converter(
+            self._workspace, checkout=request.converter, python=request.converter_python
         )
-    return _add_levels(reference, levels, workspace, engine, progress)
+
+        kind = recipe.reference
+        target = converted_path(self._workspace, converter, found.path, kind)
+
+        def make() -> Artifact:
+            path = convert(
+                self._workspace, converter, found.path, out_type=kind, progress=self._progress
+            )
+            artifact = describe(
+                self._workspace,
+                path,
+                name=kind,
+                source=f"converted from {recipe.model.describe()}",
+                provenance=replace(found.provenance, how="converted", converter=converter.id),
+            )
+            keep_record(artifact)
+            return artifact
+
+        return Rung(kind, lambda: kept_record(target, kind), make, is_ours=True)
+
+    # -- the levels ------------------------------------------------------------------------------
+
+    def _levels(self) -> Iterator[Rung]:
+        for level in _chosen_levels(self._request, self._recipe):
+            if level.type is not None:
+                yield self._level(level)
+                continue
+            for name, found in find_level_files(self._workspace, level):
+                if not self._is_reference(found.path):
+                    yield self._given(name, found)
+
+    def _is_reference(self, path: Path) -> bool:
+        """Tell whether a level's file is the reference's own, as *.gguf makes it."""
+        own = self._recipe.model.gguf
+        return own is not None and path.resolve() == own.resolve()
+
+    def _named(self, rungs: Iterator[Rung]) -> Iterator[Rung]:
+        """Number the files of one name from several places."""
+        taken = [self.reference.name]
+        for rung in rungs:
+            name = _unique(rung.name, taken)
+            taken.append(name)
+            yield _renamed(rung, name)
+        if len(taken) == 1:
+            raise InputError(f"{self.reference.name}: give levels to compare it with, not itself")
+
+    def _level(self, level: Level) -> Rung:
+        """Return a level that is built from the reference; its imatrix is made when it is."""
+
+        def wanted() -> Build:
+            return level_build(self.reference.make(), level, self._imatrix(level))
+
+        def record() -> Artifact | None:
+            reference = self.reference.known()
+            if reference is None:
+                return None
+            imatrix = self._known_imatrix(reference) if level.imatrix else None
+            if imatrix is None and self._uses_imatrix(level):
+                return None
+            return known(self._workspace, self._engine, level_build(reference, level, imatrix))
+
+        def make() -> Artifact:
+            return build(self._workspace, self._engine, wanted(), self._progress)
+
+        return Rung(
+            level.label, record, make, is_ours=True, build=lambda of: level_build(of, level, None)
+        )
+
+    def _uses_imatrix(self, level: Level) -> bool:
+        return self._recipe.imatrix is not None and level.imatrix
+
+    def _imatrix(self, level: Level) -> Imatrix | None:
+        """Return the imatrix that a level is quantized with, computed if need be."""
+        wanted = self._recipe.imatrix
+        if wanted is None or not level.imatrix:
+            return None
+        if wanted.file is not None:
+            return given_imatrix(self._workspace, wanted.file)
+        reference = self.reference.make()
+        calibration = _calibration(wanted)
+        return compute_imatrix(
+            self._workspace, self._engine, reference, calibration, self._progress
+        )
+
+    def _known_imatrix(self, reference: Artifact) -> Imatrix | None:
+        wanted = self._recipe.imatrix
+        if wanted is None or wanted.file is not None:
+            return given_imatrix(self._workspace, wanted.file) if wanted and wanted.file else None
+        return find_imatrix(self._workspace, self._engine, reference, _calibration(wanted))
+
+    # -- rungs -----------------------------------------------------------------------------------
+
+    def _given(self, name: str, found: Found) -> Rung:
+        def make() -> Artifact:
+            how = found.provenance.how
+            return describe(
+                self._workspace, found.path, name=name, source=how, provenance=found.provenance
+            )
+
+        return Rung(name, make, make, is_ours=False)
+
+    def _built(self, wanted: Build) -> Rung:
+        return Rung(
+            wanted.name,
+            lambda: known(self._workspace, self._engine, wanted),
+            lambda: build(self._workspace, self._engine, wanted, self._progress),
+            is_ours=True,
+            build=lambda of: replace(wanted, source=of),
+        )
+
+
+def _calibration(wanted: WantedImatrix) -> Calibration:
+    assert wanted.text is not None  # the caller has one of a text
+    return Calibration(wanted.text, wanted.chunks, wanted.n_ctx)
+
+
+def _renamed(rung: Rung, name: str) -> Rung:
+    if name == rung.name:
+        return rung
+
+    def record() -> Artifact | None:
+        artifact = rung.known()
+        return replace(artifact, name=name) if artifact else None
+
+    return replace(rung, name=name, known=record, make=lambda: replace(rung.make(), name=name))
 
 
 def _chosen_levels(request: Request, recipe: Recipe) -> list[Level]:
@@ -104,42 +259,6 @@ def _chosen_levels(request: Request, recipe: Recipe) -> list[Level]:
     return [level for level in recipe.levels if not request.levels or level.label in request.levels]
 
 
-def _add_levels(
-    reference: Artifact,
-    levels: Sequence[Level],
-    workspace: Workspace,
-    engine: Engine,
-    progress: Progress,
-) -> Ladder:
-    """Build or read each level; one that cannot be had is lost, the others go on."""
-    found: list[Artifact] = []
-    lost: dict[str, str] = {}
-    names: list[str] = []
-    for level in levels:
-        name = _unique(level.label, [*names, reference.name])
-        names.append(name)
-        try:
-            if level.file is not None:
-                found.append(describe(workspace, level.file, name=name, source="given"))
-            else:
-                assert level.type is not None  # the recipe's schema says so
-                found.append(
-                    build(
-                        workspace,
-                        engine,
-                        reference,
-                        level.type,
-                        name=name,
-                        origin=f"quantized from {reference.name}",
-                        progress=progress,
-                    )
-                )
-        except (EdgeevalError, OSError) as error:
-            lost[name] = explain_os_error(error) if isinstance(error, OSError) else str(error)
-            progress(f"{name}: lost: {lost[name]}")
-    return Ladder(reference, tuple(found), lost, tuple(names))
-
-
 def _unique(name: str, taken: Sequence[str]) -> str:
     number = 2
     unique = name
@@ -147,3 +266,39 @@ def _unique(name: str, taken: Sequence[str]) -> str:
         unique = f"{name}-{number}"
         number += 1
     return unique
+
+
+@dataclass(frozen=True)
+class Built:
+    """What building a ladder left on the disk."""
+
+    reference: Artifact
+    levels: tuple[Artifact, ...]
+    lost: dict[str, str]
+    """Level name -> why it could not be built."""
+
+
+def build_ladder(
+    request: Request, workspace: Workspace, progress: Progress = lambda line: None
+) -> Built:
+    """Build a recipe's reference and levels and measure nothing.
+
+    Raises:
+        InputError: the recipe cannot be carried out.
+        WorkspaceBusy: another process works in this workspace.
+    """
+    with workspace.locked():
+        engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
+        ladder = Ladder(request, workspace, engine, progress)
+        reference = ladder.reference.make()
+        levels: list[Artifact] = []
+        lost: dict[str, str] = {}
+        for rung in ladder.rungs:
+            try:
+                levels.append(rung.make())
+            except (EdgeevalError, OSError) as error:
+                lost[rung.name] = reason_of(error)
+                progress(f"{rung.name}: lost: {lost[rung.name]}")
+        if request.keep == "levels":
+            ladder.reference.delete(reference)
+        return Built(reference, tuple(levels), lost)

@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from edgeeval.compare.verdicts import metric_id
 from edgeeval.errors import InputError, did_you_mean
 from edgeeval.judges.score import describe_judge
-from edgeeval.prompts import Suite, load_set, load_suite, suite_sets, text_file_set
+from edgeeval.prompts import PromptSet, Suite, load_set, load_suite, suite_sets, text_file_set
 from edgeeval.prompts.load import WHOLE_FILE
 from edgeeval.recipe import Limit, Recipe, load_policy, policy_names, requirements
 from edgeeval.records import Requirement
+from edgeeval.run.foreign import Foreign
 from edgeeval.run.schedule import ChosenSet
 from edgeeval.scores import SCORERS, is_selected, scorer, selected_scorers
 from edgeeval.store import Workspace, digest
+
+Keep = Literal["none", "levels", "all"]
 
 DEFAULT_CACHE_BYTES = 4 << 30
 DEFAULT_SEED = 1
@@ -21,14 +25,10 @@ DEFAULT_SEED = 1
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for: a recipe, or a reference and files; and the options."""
+    """What a person asks for: a recipe and the options."""
 
-    name: str
-    recipe: Recipe | None = None
-    reference: Path | None = None
-    """Instead of a recipe: the unquantized GGUF file."""
-    files: tuple[Path, ...] = ()
-    """The levels that go with `reference`."""
+    recipe: Recipe
+    """Of `load_recipe`, `recipe_of` or `recipe_of_files`."""
     suite: str | None = None
     policy: str | None = None
     levels: tuple[str, ...] = ()
@@ -47,9 +47,21 @@ class Request:
     device: str = "auto"
     judge: str | None = None
     cache_bytes: int = DEFAULT_CACHE_BYTES
-    allow_quantized_reference: bool = False
+    keep: Keep = "all"
+    """Which files that edgeeval made stay on the disk: all; the levels, not the reference; none."""
+    max_level_files: int | None = None
+    """Level files on the disk at one time, at most."""
+    converter: Path | None = None
+    """A llama.cpp checkout whose converter to use, instead of the engine's own."""
+    converter_python: Path | None = None
+    """The interpreter that runs it."""
     fresh: bool = False
     """Measure again what the workspace has."""
+
+    @property
+    def name(self) -> str:
+        """The evaluation's name: the recipe's."""
+        return self.recipe.name
 
 
 @dataclass(frozen=True)
@@ -63,36 +75,67 @@ class Chosen:
     required: tuple[Requirement, ...]
     unavailable: tuple[str, ...]
     """Metrics that the policy names and this evaluation does not measure."""
+    foreign: Foreign | None = None
+    """The part of a bundle that is used."""
 
 
-def choose(request: Request) -> Chosen:
+def choose(request: Request, foreign: Foreign | None = None) -> Chosen:
     """Settle suite, scorers, prompt sets and requirements.
+
+    Args:
+        request: what is asked.
+        foreign: the reference's run, where it came in a bundle: its suite and sets are what it ran.
 
     Raises:
         InputError: something that was asked for does not exist or does not fit.
     """
-    suite = chosen_suite(request)
     scorers = tuple(selected_scorers(request.only))
+    if foreign is not None:
+        _require_same_suite(request, foreign)
+        foreign = foreign.of_kinds(_kinds(scorers))
+    suite = foreign.suite if foreign else chosen_suite(request)
     if request.judge is not None:
         describe_judge(request.judge)  # a wrong name must not cost a whole measurement first
-    policy = request.policy or (request.recipe.policy if request.recipe else "balanced")
+    policy = request.policy or request.recipe.policy
     required, unavailable = chosen_requirements(request, suite, policy)
-    return Chosen(
-        suite,
-        scorers,
-        chosen_sets(request, suite, scorers),
-        policy,
-        tuple(required),
-        tuple(unavailable),
+    sets = _foreign_sets(foreign) if foreign else chosen_sets(request, suite, scorers)
+    return Chosen(suite, scorers, sets, policy, tuple(required), tuple(unavailable), foreign)
+
+
+def _kinds(scorers: Sequence[str]) -> set[str]:
+    """Return the kinds of prompt sets that scorers read."""
+    return {kind for name in scorers for kind in scorer(name).KINDS}
+
+
+def _require_same_suite(request: Request, foreign: Foreign) -> None:
+    """Refuse options that would ask the levels something else than the reference was asked."""
+    given = {
+        "--suite": request.suite is not None and request.suite != foreign.suite.name,
+        "--text": request.text is not None,
+        "--prompts": bool(request.prompts),
+        "--n-ctx": request.n_ctx is not None,
+        "--limit": request.limit is not None,
+        "--seed": request.seed not in (DEFAULT_SEED, foreign.seed),
+    }
+    if named := [option for option, is_given in given.items() if is_given]:
+        raise InputError(
+            f"{', '.join(named)}: the bundle's reference ran suite {foreign.suite.name} with seed "
+            f"{foreign.seed}, and the levels are asked the same; leave the option out"
+        )
+
+
+def _foreign_sets(foreign: Foreign) -> tuple[ChosenSet, ...]:
+    """Return the sets of a bundle, known by their headers: their items are in its plans."""
+    return tuple(
+        ChosenSet(PromptSet(header, ()), plan.path, len(plan.block_ids))
+        for header, plan in zip(foreign.headers, foreign.plans, strict=True)
     )
 
 
 def results_dir(request: Request, workspace: Workspace) -> Path:
     """Return the folder where an evaluation's reports are kept."""
     asked = [
-        request.recipe.model_dump(mode="json", include={"model", "reference", "levels"})
-        if request.recipe
-        else [str(request.reference), *map(str, request.files)],
+        request.recipe.model_dump(mode="json", include={"model", "reference", "levels", "imatrix"}),
         [request.suite, request.levels, request.only, str(request.text), request.n_ctx],
         [request.windows, [str(path) for path in request.prompts], request.limit, request.seed],
         [request.device, request.n_threads],
@@ -102,8 +145,7 @@ def results_dir(request: Request, workspace: Workspace) -> Path:
 
 def chosen_suite(request: Request) -> Suite:
     """Return the suite that was asked for, or the recipe's, with --n-ctx put into it."""
-    name = request.suite or (request.recipe.suite if request.recipe else "quick")
-    suite = load_suite(name)
+    suite = load_suite(request.suite or request.recipe.suite)
     return suite.model_copy(update={"n_ctx": request.n_ctx}) if request.n_ctx else suite
 
 
@@ -125,7 +167,7 @@ def chosen_requirements(
     if policy not in policy_names():
         return _own_requirements(limits, known, f"policy {policy}"), []
     unavailable = [metric for metric in limits if metric not in known]
-    own = request.recipe.require if request.recipe else {}
+    own = request.recipe.require
     records: list[Requirement] = []
     for metric, limit in limits.items():
         allowed = suite.require == "all" or metric in suite.require
@@ -162,7 +204,7 @@ def _own_requirements(
 
 def chosen_sets(request: Request, suite: Suite, scorers: Sequence[str]) -> tuple[ChosenSet, ...]:
     """Return the prompt sets that the wanted scorers read."""
-    kinds = {kind for name in scorers for kind in scorer(name).KINDS}
+    kinds = _kinds(scorers)
     chosen: list[ChosenSet] = []
     if request.text is not None:
         text = text_file_set(request.text, request.windows)

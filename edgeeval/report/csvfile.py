@@ -44,8 +44,8 @@ def _rows(results: Results) -> Iterator[Row]:
     for text in results.watermarks:
         yield {"key": "watermark", "reason": text}
     for level in all_levels(results):
-        if level.status == "lost":
-            yield {"level": level.name, "verdict": "lost", "reason": level.reason}
+        if level.status != "measured":
+            yield {"level": level.name, "verdict": level.status, "reason": level.reason}
         for metric in level.metrics.values():
             yield from _metric_rows(level, metric)
 

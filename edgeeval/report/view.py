@@ -16,6 +16,8 @@ STAR = "★"
 FELL_BACK = "fell back"
 """Title of the column of fallback shares."""
 LOST = "lost"
+SAME = "same"
+"""Of a level that computes what another one computes."""
 NO_VERDICT = "no verdict"
 REFERENCE = "reference"
 
@@ -25,6 +27,7 @@ VERDICT_MARKS = {
     "inconclusive": "?",
     "not measured": "○",
     LOST: "†",
+    SAME: "≡",
     NO_VERDICT: "·",
     REFERENCE: "=",
 }
@@ -59,6 +62,8 @@ def level_verdict(results: Results, level: LevelResult) -> str:
     """Return the word that a level's verdict column shows."""
     if level.status == "lost":
         return LOST
+    if level.status == "same":
+        return SAME
     if level is results.reference:
         return REFERENCE
     return level.verdict or NO_VERDICT
@@ -135,7 +140,7 @@ def obstacles(results: Results) -> list[Obstacle]:
     found = []
     for level in all_levels(results):
         verdict = level_verdict(results, level)
-        if verdict in ("fail", "inconclusive", "not measured", LOST):
+        if verdict in ("fail", "inconclusive", "not measured", LOST, SAME):
             found.append(Obstacle(level.name, verdict, _why(level, verdict)))
     return found
 

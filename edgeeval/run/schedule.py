@@ -5,7 +5,7 @@ comparing, reporting) reads what this leaves on disk.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from edgeeval.prompts import PromptSet, Suite
 from edgeeval.records import Artifact
 from edgeeval.run.clock import Clock
 from edgeeval.run.device import Engine
+from edgeeval.run.foreign import Foreign, Plan
 from edgeeval.run.plan import PLANNER_VERSION
 from edgeeval.run.worker import logprob_file, run_job
 from edgeeval.store import Journal, Workspace, digest, read_json, write_json
@@ -51,20 +52,14 @@ class Settings:
     seed: int
     with_cost: bool
     cache_bytes: int
+    foreign: Foreign | None = None
+    """The reference's run, where it came in a bundle."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A token plan on disk."""
-
-    path: Path
-    content: dict[str, Any]
-    sha256: str
-
-    @property
-    def block_ids(self) -> list[str]:
-        """Ids of its blocks, in order."""
-        return [block["id"] for block in self.content["blocks"]]
+def prefilled_tokens(item: Mapping[str, Any]) -> int:
+    """Count the tokens of a planned item that are decoded before anything is generated."""
+    prefix = item.get("tokens") or item.get("prompt") or item.get("prefix") or []
+    return len(prefix) + sum(len(option) for option in item.get("options", []))
 
 
 class Measurer:
@@ -80,31 +75,51 @@ class Measurer:
 
     # -- plans -----------------------------------------------------------------------------------
 
+    def has_plans(self, reference: Artifact, *, second: bool = False) -> bool:
+        """Tell whether every set was planned before, so that the model is not needed for it."""
+        return self.settings.foreign is not None or all(
+            path.exists() for path in self._plan_paths(reference, second)
+        )
+
+    def _plan_paths(self, reference: Artifact, second: bool) -> list[Path]:
+        engine = self.settings.engine.libraries_sha256  # tokenizers change with it
+        inputs = [PLANNER_VERSION, engine, reference.sha256, self._planned_suite, second]
+        return [
+            self.workspace.folder("plans")
+            / f"{digest([*inputs, chosen.prompt_set.sha256, chosen.size])[:32]}.json"
+            for chosen in self.settings.sets
+        ]
+
+    @property
+    def _planned_suite(self) -> dict[str, Any]:
+        return self.settings.suite.model_dump(include={"n_ctx", "samples", "max_tokens"})
+
     def plans(self, reference: Artifact, *, second: bool = False) -> list[Plan]:
         """Plan every set with the reference's tokenizer, in one worker; a plan that exists is read.
 
         Raises:
             InputError: a set cannot be planned, or the model file cannot be loaded.
         """
-        suite = self.settings.suite.model_dump(include={"n_ctx", "samples", "max_tokens"})
-        paths, missing = [], []
-        for chosen in self.settings.sets:
-            sha256 = chosen.prompt_set.sha256
-            engine = self.settings.engine.libraries_sha256  # tokenizers change with it
-            inputs = [PLANNER_VERSION, engine, reference.sha256, sha256, suite, chosen.size, second]
-            path = self.workspace.folder("plans") / f"{digest(inputs)[:32]}.json"
-            paths.append(path)
-            if not path.exists():
-                missing.append(
-                    {
-                        "set": str(chosen.path),
-                        "plain_text": chosen.plain_text,
-                        "size": chosen.size,
-                        "out": str(path),
-                    }
-                )
+        if (foreign := self.settings.foreign) is not None:
+            return list(foreign.second if second else foreign.plans)
+        paths = self._plan_paths(reference, second)
+        missing = [
+            {
+                "set": str(chosen.path),
+                "plain_text": chosen.plain_text,
+                "size": chosen.size,
+                "out": str(path),
+            }
+            for chosen, path in zip(self.settings.sets, paths, strict=True)
+            if not path.exists()
+        ]
         if missing:
-            job = {"model": reference.path, "suite": suite, "second": second, "sets": missing}
+            job = {
+                "model": reference.path,
+                "suite": self._planned_suite,
+                "second": second,
+                "sets": missing,
+            }
             self.clock.job("plan", run_job(self.workspace, "plan", job))
         contents = [read_json(path) for path in paths]
         return [
@@ -116,6 +131,9 @@ class Measurer:
 
     def run_dir(self, artifact: Artifact, plan: Plan) -> Path:
         """Return the folder of a run: its id hashes everything that can change a digit."""
+        foreign = self.settings.foreign
+        if foreign is not None and artifact.sha256 == foreign.reference.sha256:
+            return foreign.run_dir(plan)
         run_id = digest(
             [
                 RUN_VERSION,
@@ -129,7 +147,7 @@ class Measurer:
         return self.workspace.root / "runs" / run_id[:32]
 
     def divergence_dir(self, artifact: Artifact, reference: Artifact, plan: Plan) -> Path:
-        """Return the folder of a divergence, named by both run ids."""
+        """Return the folder of a divergence, named by both runs."""
         pair = [self.run_dir(one, plan).name for one in (reference, artifact)]
         return self.workspace.root / "divergence" / "-".join(name[:16] for name in pair)
 
@@ -141,6 +159,15 @@ class Measurer:
         if plan.content["primitive"] != "windows" or artifact.sha256 == reference.sha256:
             return []
         return self._missing(self.divergence_dir(artifact, reference, plan), plan)
+
+    def lacks(self, artifact: Artifact, reference: Artifact, plans: Sequence[Plan]) -> bool:
+        """Tell whether something of an artifact is still to be decoded."""
+        return any(self.n_missing(artifact, reference, plan) for plan in plans)
+
+    def n_missing(self, artifact: Artifact, reference: Artifact, plan: Plan) -> int:
+        """Count the blocks of a plan that an artifact still has to decode."""
+        own = self._missing(self.run_dir(artifact, plan), plan)
+        return len({*own, *self._needs_divergence(artifact, reference, plan)})
 
     def _rounds(
         self, plans: Sequence[Plan], wanted: set[tuple[int, str]]
@@ -171,12 +198,24 @@ class Measurer:
         return rounds
 
     def measure(
-        self, reference: Artifact, levels: Sequence[Artifact], plans: Sequence[Plan]
+        self,
+        reference: Artifact,
+        levels: Sequence[Artifact],
+        plans: Sequence[Plan],
+        *,
+        keep_logprobs: bool = False,
     ) -> dict[str, str]:
         """Run the reference and every level on every plan.
 
         Blocks of windows outside, artifacts inside: the reference's log-probabilities of a round
         are on disk while the levels meet them, and go with the round.
+
+        Args:
+            reference: what the levels are compared with.
+            levels: what to compare.
+            plans: what to run.
+            keep_logprobs: leave the log-probabilities for another call with other levels, where one
+                round holds them all.
 
         Returns:
             Level name -> why it was lost. The reference's failure is raised.
@@ -192,7 +231,8 @@ class Measurer:
             for block in self._needs_divergence(level, reference, plan)
         }
         self._drop_logprobs_of_others(reference, plans)
-        for number, blocks in enumerate(self._rounds(plans, wanted) or [set()]):
+        rounds = self._rounds(plans, wanted) or [set()]
+        for number, blocks in enumerate(rounds):
             everything = number == 0  # the first round also runs what needs no cache
             self._run(reference, reference, plans, blocks, everything)
             for level in levels:
@@ -203,24 +243,49 @@ class Measurer:
                 except EdgeevalError as error:
                     lost[level.name] = str(error)
                     self._progress(f"{level.name}: lost: {error}")
-            shutil.rmtree(self.workspace.root / "logprobs", ignore_errors=True)
+            if not (keep_logprobs and len(rounds) == 1):
+                shutil.rmtree(self.workspace.root / "logprobs", ignore_errors=True)
         return lost
 
-    def _logprobs_dir(self, reference: Artifact, plan: Plan) -> Path:
+    def measure_reference(self, reference: Artifact, plans: Sequence[Plan]) -> None:
+        """Run the reference alone and keep all its log-probabilities, for a bundle.
+
+        Raises:
+            InputError: they do not fit the cache together.
+            EdgeevalError: the reference could not be measured.
+        """
+        blocks = {
+            (index, block)
+            for index, plan in enumerate(plans)
+            if plan.content["primitive"] == "windows"
+            for block in plan.block_ids
+        }
+        rounds = self._rounds(plans, blocks) or [set()]
+        if len(rounds) > 1:
+            raise InputError(
+                f"--cache-bytes {self.settings.cache_bytes}: a bundle holds all "
+                f"log-probabilities, about {len(rounds)} times that; give more, or a smaller suite"
+            )
+        self._drop_logprobs_of_others(reference, plans)
+        self._run(reference, reference, plans, rounds[0], everything=True)
+
+    def logprobs_dir(self, reference: Artifact, plan: Plan) -> Path:
         """Return where the reference's log-probabilities are kept: as long as a round lasts.
 
         A killed call leaves them behind, and the next one reads them instead of decoding again.
         """
+        if self.settings.foreign is not None:
+            return self.settings.foreign.logprobs_dir(plan)
         return self.workspace.root / "logprobs" / self.run_dir(reference, plan).name
 
     def _drop_logprobs_of_others(self, reference: Artifact, plans: Sequence[Plan]) -> None:
-        own = {self._logprobs_dir(reference, plan) for plan in plans}
+        own = {self.logprobs_dir(reference, plan) for plan in plans}
         for folder in self.workspace.folder("logprobs").iterdir():
             if folder not in own:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _lacks_logprobs(self, reference: Artifact, plan: Plan, blocks: set[str]) -> set[str]:
-        folder = self._logprobs_dir(reference, plan)
+        folder = self.logprobs_dir(reference, plan)
         return {block for block in blocks if not logprob_file(folder, block).exists()}
 
     def _run(
@@ -258,7 +323,7 @@ class Measurer:
         cached: set[str],
     ) -> dict[str, Any]:
         """Return a job's part for one plan; `cached` blocks write or read log-probabilities."""
-        logprobs = self._logprobs_dir(reference, plan)
+        logprobs = self.logprobs_dir(reference, plan)
         if cached:
             logprobs.mkdir(parents=True, exist_ok=True)
         divergence = self.divergence_dir(artifact, reference, plan)
@@ -359,15 +424,17 @@ class Measurer:
         lines = self._cost_journal(artifact).read() if self.settings.with_cost else []
         return lines[-1] if lines else None
 
+    def lacks_cost(self, artifact: Artifact) -> bool:
+        """Tell whether an artifact is still to be timed, or was timed while others worked."""
+        known = self.cost(artifact)
+        return self.settings.with_cost and (known is None or _is_noisy(known))
+
     def measure_cost(self, artifact: Artifact) -> None:
-        """Time an artifact as deployed, unless that was done and was not noisy.
+        """Time an artifact as deployed.
 
         Raises:
             EdgeevalError: the worker failed.
         """
-        known = self.cost(artifact)
-        if not self.settings.with_cost or (known is not None and not _is_noisy(known)):
-            return
         journal = self._cost_journal(artifact)
         self._progress(f"{artifact.name}: speed and memory")
         job = self._job(artifact) | {

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from edgeeval.errors import EdgeevalError
 from edgeeval.records import Artifact
-from edgeeval.run.schedule import Measurer, Plan
+from edgeeval.run.foreign import Plan
+from edgeeval.run.schedule import Measurer
 from edgeeval.store import Journal
 
 Floats = npt.NDArray[np.float32]

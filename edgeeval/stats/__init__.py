@@ -30,7 +30,9 @@ from edgeeval.stats.intervals import (
     wilson,
 )
 from edgeeval.stats.planning import (
+    delta80_mean,
     delta80_paired_shares,
+    delta80_share,
     required_n_paired_shares,
     required_n_scaled,
     zero_change_upper,
@@ -55,7 +57,9 @@ __all__ = [
     "bounded_mean",
     "clopper_pearson",
     "cluster_mean",
+    "delta80_mean",
     "delta80_paired_shares",
+    "delta80_share",
     "exp_interval",
     "holm",
     "mcnemar_exact",

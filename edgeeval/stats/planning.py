@@ -12,7 +12,13 @@ from typing import SupportsIndex
 import numpy as np
 
 from edgeeval.stats._checks import FloatArray, check_alpha, check_count, check_finite, check_share
-from edgeeval.stats.intervals import Interval, mover_lower, normal_quantile
+from edgeeval.stats.intervals import (
+    Interval,
+    clopper_pearson,
+    mover_lower,
+    normal_quantile,
+    t_quantile,
+)
 
 POWER = 0.80
 """Probability with which a level that changed nothing on balance should pass."""
@@ -71,6 +77,63 @@ def delta80_paired_shares(
         else:
             failing = middle
     return passing
+
+
+def delta80_share(
+    n: SupportsIndex, rate: float, alpha: float = 0.05, power: float = POWER
+) -> float:
+    """Return the smallest ceiling that n items keep with the given power, if their share is `rate`.
+
+    Pass means that the upper bound of `clopper_pearson` lies at or below the ceiling. The
+    probability is exact.
+
+    Args:
+        n: Number of items, 1 or more.
+        rate: True share, 0 to 1.
+        alpha: Two-sided level of the interval; the pass is at alpha/2, one-sided.
+        power: Probability asked for.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    from scipy.stats import binom
+
+    n = _check_planned(n, alpha)
+    check_share(rate, "rate")
+    _check_power(power)
+    upper = clopper_pearson(int(binom.ppf(power, n, rate)), n, alpha).upper
+    assert upper is not None  # n is 1 or more
+    return upper
+
+
+def delta80_mean(
+    n: SupportsIndex, value: float, spread: float, alpha: float = 0.05, power: float = POWER
+) -> float:
+    """Return the smallest limit that a mean of n values keeps with the given power, about.
+
+    The bound value + t·spread/√n must lie within the limit although the mean scatters:
+    value + (t_α + t_power)·spread/√n, with n − 1 degrees of freedom.
+
+    Args:
+        n: Number of independent values (windows, clusters), 2 or more.
+        value: True mean.
+        spread: Standard deviation of one value, 0 or more.
+        alpha: Two-sided level of the interval; the pass is at alpha/2, one-sided.
+        power: Probability asked for.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    from scipy.special import stdtrit
+
+    n = _check_planned(n, alpha)
+    if n < 2:
+        raise ValueError(f"n is {n}; a mean needs 2 values to have a spread")
+    check_finite(value, "value")
+    check_finite(spread, "spread")
+    _check_power(power)
+    quantiles = t_quantile(alpha, n - 1) + float(stdtrit(n - 1, power))
+    return value + quantiles * spread / math.sqrt(n)
 
 
 def required_n_paired_shares(

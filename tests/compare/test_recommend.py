@@ -13,6 +13,7 @@ from edgeeval.records import (
     Artifact,
     LevelResult,
     MetricResult,
+    Provenance,
     Recommendation,
     Requirement,
     Verdict,
@@ -38,7 +39,26 @@ def a_level(
     reason: str = "",
     keys: Sequence[str] = (),
 ) -> LevelResult:
-    artifact = Artifact(name, "", "", size_bytes, "llama", name, 1, 4.5, {}, 0.0, {}, "given")
+    artifact = Artifact(
+        name=name,
+        path="",
+        sha256="",
+        size_bytes=size_bytes,
+        architecture="llama",
+        label=name,
+        n_params=1,
+        bpw=4.5,
+        type_shares={},
+        fallback_share=0.0,
+        fallback_types={},
+        weights_sha256=name,
+        vocabulary_sha256="",
+        tokenizer_sha256="",
+        chat_template_sha256="",
+        imatrix="",
+        source="given",
+        provenance=Provenance("given", name),
+    )
     metrics = {key: a_metric(key) for key in keys} | {"lm.kld_mean": a_metric("lm.kld_mean", kld)}
     return LevelResult(name, "measured", artifact, metrics, verdict, reason)
 

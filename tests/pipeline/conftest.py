@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from edgeeval.pipeline import Request
+from edgeeval.recipe import recipe_of_files
 from edgeeval.records import Artifact, Results
 from edgeeval.store import Journal, Workspace
 from tests.conftest import Ladder
@@ -52,9 +53,7 @@ def ask(ladder: Ladder, own_text: Path) -> Callable[..., Request]:
 
     def make(*files: Path, **changes: Any) -> Request:
         request = Request(
-            name="small",
-            reference=Path(ladder.bf16.path),
-            files=files,
+            recipe_of_files(ladder.bf16.path, [str(file) for file in files]),
             only=("lm",),
             text=own_text,
             n_ctx=64,

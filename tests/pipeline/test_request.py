@@ -12,7 +12,7 @@ from edgeeval.pipeline.request import Request, choose
 from edgeeval.prompts.load import find_sets
 from edgeeval.recipe import Limit, load_recipe
 
-REQUEST = Request(name="smollm2-135m", recipe=load_recipe("smollm2-135m"))
+REQUEST = Request(load_recipe("smollm2-135m"))
 
 
 def policy_file(folder: Path, text: str) -> str:
@@ -48,7 +48,6 @@ def test_a_mistyped_requirement_is_refused_wherever_it_stands(tmp_path: Path, li
         choose(replace(REQUEST, policy=policy_file(tmp_path, line)))
     metric = line.split(":")[0]
     limit = Limit(margin=0.1) if "margin" in line else Limit(max=0.1)
-    assert REQUEST.recipe is not None
     recipe = REQUEST.recipe.model_copy(update={"require": {metric: limit}})
     with pytest.raises(InputError):
         choose(replace(REQUEST, recipe=recipe))

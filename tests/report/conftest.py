@@ -19,6 +19,7 @@ from edgeeval.records import (
     LevelResult,
     MetricResult,
     PromptSetInfo,
+    Provenance,
     Recommendation,
     Requirement,
     Results,
@@ -83,7 +84,13 @@ def artifact(name: str, size_bytes: int, bpw: float, fallback_share: float) -> A
         type_shares={"Q5_0": 0.62, "Q8_0": 0.27, "F32": 0.0003},
         fallback_share=fallback_share,
         fallback_types={"Q5_0": 0.62, "Q8_0": 0.27} if fallback_share else {},
+        weights_sha256=f"weights of {name}",
+        vocabulary_sha256="v",
+        tokenizer_sha256="t",
+        chat_template_sha256="c",
+        imatrix="",
         source="dequantized from Q4_1" if name == "BF16" else "quantized from BF16",
+        provenance=Provenance("quantized", "BF16"),
     )
 
 

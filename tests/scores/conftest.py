@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgeeval.judges.score import JudgedTexts
-from edgeeval.records import Artifact, JudgeInfo
+from edgeeval.records import Artifact, JudgeInfo, Provenance
 from edgeeval.scores.measured import Measured, SetRun
 from edgeeval.scores.table import ScoreTable
 from edgeeval.store import text_digest
@@ -30,7 +30,13 @@ def an_artifact(name: str = "level", size_bytes: int = 100_000_000) -> Artifact:
         type_shares={"Q4_K": 0.75, "Q5_0": 0.25},
         fallback_share=0.25,
         fallback_types={"Q5_0": 0.25},
+        weights_sha256=name,
+        vocabulary_sha256="",
+        tokenizer_sha256="",
+        chat_template_sha256="",
+        imatrix="",
         source="given",
+        provenance=Provenance("given", name),
     )
 
 

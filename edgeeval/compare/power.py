@@ -1,0 +1,137 @@
+"""Say before anything runs what a sample can show: δ80, the smallest limit that would be kept with
+probability .80 by a level that changed no more than such levels usually do.
+
+How much levels usually change is read from earlier results of the same model and, without any, from
+quant_recipes/tables/expected.yaml (measured on one small model, and called so).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgeeval import stats
+from edgeeval.compare.verdicts import LEVEL_OF_ERROR, metric_id
+from edgeeval.errors import InputError
+from edgeeval.records import LevelResult, Requirement, Results
+from edgeeval.resources import data_dir
+from edgeeval.scores.table import Metric
+from edgeeval.yamlfile import read_yaml
+
+_Z95 = 1.959964
+_FLIPS = {"tasks.accuracy": "tasks.flips"}
+"""Paired share -> the metric that says how many of its items change."""
+
+Expected = Mapping[str, Mapping[str, tuple[float, float]]]
+"""Level -> metric -> value and spread of one item (cluster, window)."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a sample can show of one requirement at one level."""
+
+    level: str
+    metric: str
+    kind: str
+    limit: float
+    n: int
+    delta80: float | None
+    """None where it is not known how much such a level changes."""
+    basis: str
+    """What the expectation rests on."""
+
+    @property
+    def is_enough(self) -> bool | None:
+        """Whether a level that changes as expected would pass with probability .80."""
+        return None if self.delta80 is None else self.delta80 <= self.limit
+
+
+def shipped_expectations() -> Expected:
+    """Return the shipped table."""
+    path = data_dir("quant_recipes") / "tables" / "expected.yaml"
+    return {
+        level: {metric: (float(pair[0]), float(pair[1])) for metric, pair in metrics.items()}
+        for level, metrics in read_yaml(path, InputError).items()
+    }
+
+
+def expectations_of(results: Results) -> Expected:
+    """Return what an earlier evaluation says of its levels.
+
+    The spread of one item is taken back out of the interval: half its width, over z and 1/√n.
+    """
+    return {level.name: dict(_expected(level)) for level in results.levels}
+
+
+def _expected(level: LevelResult) -> list[tuple[str, tuple[float, float]]]:
+    found = []
+    for key, metric in level.metrics.items():
+        judged = metric.delta or metric.estimate
+        if judged.value is None or judged.lower is None or judged.upper is None or not judged.n:
+            continue
+        spread = (judged.upper - judged.lower) / 2 * math.sqrt(judged.n) / _Z95
+        found.append((metric_id(key), (judged.value, spread)))
+    return found
+
+
+def power(
+    level: str,
+    requirement: Requirement,
+    metric: Metric,
+    n: int,
+    n_levels: int,
+    sources: Sequence[tuple[str, Expected]],
+) -> Power:
+    """Return what n items can show of a requirement.
+
+    Args:
+        level: its name.
+        requirement: what must hold.
+        metric: whose interval decides.
+        n: items, windows.
+        n_levels: over which Holm's correction goes; the first of them is held against the smallest
+            alpha, and so is this one.
+        sources: expectations with what they rest on, the best first.
+    """
+    alpha = 2 * LEVEL_OF_ERROR / max(1, n_levels)
+    name = _FLIPS.get(metric.id, metric.id)
+    for basis, expected in sources:
+        found = expected.get(level, {}).get(name)
+        if found is not None:
+            value = _delta80(requirement, metric, n, alpha, found)
+            return Power(level, metric.id, requirement.kind, requirement.limit, n, value, basis)
+    return Power(level, metric.id, requirement.kind, requirement.limit, n, None, "")
+
+
+def _delta80(
+    requirement: Requirement, metric: Metric, n: int, alpha: float, found: tuple[float, float]
+) -> float | None:
+    value, spread = found
+    if metric.method == "share":
+        rate = min(max(value, 0.0), 1.0)
+        if requirement.kind == "margin":
+            return stats.delta80_paired_shares(n, rate, alpha)
+        return stats.delta80_share(n, rate, alpha) if requirement.kind == "max" else None
+    if metric.method in ("mean", "bounded", "log_ratio") and n >= 2 and requirement.kind != "min":
+        centre = 0.0 if requirement.kind == "margin" else value
+        return stats.delta80_mean(n, centre, spread, alpha)
+    return None
+
+
+def cannot_pass(requirement: Requirement, metric: Metric, n: int, n_levels: int) -> bool:
+    """Tell whether not even a level without any change could pass: the sample is too small."""
+    alpha = 2 * LEVEL_OF_ERROR / max(1, n_levels)
+    if metric.method != "share" or requirement.kind == "min":
+        return False
+    if requirement.kind == "margin":
+        return stats.zero_change_upper(n, alpha) >= requirement.limit
+    upper = stats.clopper_pearson(0, n, alpha).upper
+    return upper is not None and upper > requirement.limit
+
+
+def as_table(results: Results) -> dict[str, dict[str, Any]]:
+    """Return an evaluation's expectations as the shipped table is written, rounded."""
+    return {
+        level: {key: [float(f"{one:.3g}") for one in pair] for key, pair in metrics.items()}
+        for level, metrics in expectations_of(results).items()
+    }

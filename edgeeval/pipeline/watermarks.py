@@ -1,0 +1,92 @@
+"""Say what every reader of an evaluation must know before its numbers."""
+
+from collections.abc import Iterator, Sequence
+
+from edgeeval.artifact.inspect import quantized_types
+from edgeeval.pipeline.measure import Finished
+from edgeeval.pipeline.request import Chosen, Request
+from edgeeval.recipe import QUANTIZATION_TYPES
+from edgeeval.records import Artifact
+
+
+def watermarks(request: Request, chosen: Chosen, finished: Finished) -> tuple[str, ...]:
+    """Return the sentences that stand above every report."""
+    return (
+        *_of_the_reference(finished.reference),
+        *_of_the_bundle(chosen),
+        *_of_the_request(request),
+        *_of_the_levels(request, finished),
+        *_of_the_plans(finished),
+    )
+
+
+def _of_the_reference(reference: Artifact) -> Iterator[str]:
+    if reference.source.startswith("dequantized"):
+        yield (
+            f"The reference is itself {reference.source}: differences are from that file, "
+            "not from the original weights."
+        )
+    elif kinds := quantized_types(reference.type_shares):
+        yield f"The reference is quantized ({', '.join(kinds)}): differences are from that file."
+
+
+def _of_the_bundle(chosen: Chosen) -> Iterator[str]:
+    if (foreign := chosen.foreign) is not None:
+        yield (
+            f"The reference ran on another machine ({foreign.engine}): its engine rounds "
+            "otherwise, so even equal weights differ a little. Its speed is not measured here."
+        )
+
+
+def _of_the_request(request: Request) -> Iterator[str]:
+    if request.limit is not None:
+        yield f"Limited to {request.limit} items a set (--limit): a trial, no evidence."
+    if request.only:
+        yield f"Only {', '.join(request.only)} was measured (--only)."
+
+
+def _of_the_levels(request: Request, finished: Finished) -> Iterator[str]:
+    reference, levels = finished.reference, list(finished.levels.values())
+    for level in levels:
+        if level.weights_sha256 == reference.weights_sha256:
+            yield f"{level.name} computes what the reference computes: the same weights."
+    templates = [
+        level.name
+        for level in levels
+        if level.chat_template_sha256 not in ("", reference.chat_template_sha256)
+    ]
+    if templates:
+        yield (
+            f"Another chat template than the reference's: {', '.join(templates)}. Every level was "
+            "asked with the reference's."
+        )
+    yield from _fallbacks(levels)
+    for asked in request.recipe.levels:
+        if asked.type in QUANTIZATION_TYPES and (note := QUANTIZATION_TYPES[asked.type].note):
+            yield f"{asked.label}: {note}."
+
+
+def _fallbacks(levels: Sequence[Artifact]) -> Iterator[str]:
+    fallen = [level for level in levels if level.fallback_share > 0]
+    if fallen:
+        shares = "; ".join(
+            f"{level.name}: {level.fallback_share:.0%} fell back to "
+            f"{', '.join(level.fallback_types)}"
+            for level in fallen
+        )
+        yield (
+            "Not what their names say, because the model's rows cannot be cut into blocks of 256 "
+            f"(shares of the parameters): {shares}."
+        )
+
+
+def _of_the_plans(finished: Finished) -> Iterator[str]:
+    problems = {plan.content["template_problem"] for plan in finished.plans} - {""}
+    for problem in sorted(problems):
+        yield f"Chat prompts were given as plain text: {problem}."
+    excluded = [one for plan in finished.plans for one in plan.content["excluded"]]
+    if excluded:
+        first = excluded[0]
+        yield (
+            f"{len(excluded)} items were left out; the first: {first['item']}: {first['reason']}."
+        )

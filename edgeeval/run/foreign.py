@@ -1,0 +1,70 @@
+"""A reference that ran on another machine: its plans, its runs and its log-probabilities.
+
+A model that this machine's memory cannot hold is run where it fits, once; here its levels are
+decoded against what that run left behind.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgeeval.prompts import Suite
+from edgeeval.prompts.load import Header
+from edgeeval.records import Artifact
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A token plan on disk."""
+
+    path: Path
+    content: dict[str, Any]
+    sha256: str
+
+    @property
+    def block_ids(self) -> list[str]:
+        """Ids of its blocks, in order."""
+        return [block["id"] for block in self.content["blocks"]]
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What a bundle holds, unpacked."""
+
+    folder: Path
+    reference: Artifact
+    """Its file is not here."""
+    fingerprint: str
+    """Of the engine that ran it."""
+    engine: str
+    """The same in words."""
+    suite: Suite
+    seed: int
+    headers: tuple[Header, ...]
+    """Of the prompt sets, in the order of `plans`."""
+    plans: tuple[Plan, ...]
+    second: tuple[Plan, ...]
+    """Plans of its run in blocks of another size, if it had one."""
+
+    def of_kinds(self, kinds: Collection[str]) -> "Foreign":
+        """Return the part of it that sets of these kinds make up."""
+        kept = [
+            (header, plan)
+            for header, plan in zip(self.headers, self.plans, strict=True)
+            if header.kind in kinds
+        ]
+        return replace(
+            self,
+            headers=tuple(header for header, _ in kept),
+            plans=tuple(plan for _, plan in kept),
+            second=tuple(plan for plan in self.second if plan.content["kind"] in kinds),
+        )
+
+    def run_dir(self, plan: Plan) -> Path:
+        """Return the folder of the reference's run on a plan."""
+        return self.folder / "runs" / plan.sha256[:32]
+
+    def logprobs_dir(self, plan: Plan) -> Path:
+        """Return where its log-probabilities are; they stay for the next level."""
+        return self.folder / "logprobs" / plan.sha256[:32]
