@@ -410,10 +410,10 @@ def _scored_rows(plan: Plan) -> int:
 
     def rows(item: dict[str, Any]) -> int:
         if "tokens" in item:
-            return len(item["tokens"]) - 1 - item["first"]
+            return len(item["tokens"]) - 1 - int(item["first"])
         return sum(map(len, item["options"])) if "options" in item else int(item["n_sequences"])
 
-    return int(max(sum(map(rows, block["items"])) for block in plan.content["blocks"]))
+    return max(sum(map(rows, block["items"])) for block in plan.content["blocks"])
 
 
 def _cell_bytes(artifact: Artifact) -> int:
