@@ -5,9 +5,11 @@
 
 from edgeeval.prompts.load import (
     ChoiceItem,
+    DialectItem,
     Header,
     OpenItem,
     PromptSet,
+    RefusalItem,
     TextItem,
     find_sets,
     load_set,
@@ -17,9 +19,11 @@ from edgeeval.prompts.suites import Suite, load_suite, suite_names, suite_sets
 
 __all__ = [
     "ChoiceItem",
+    "DialectItem",
     "Header",
     "OpenItem",
     "PromptSet",
+    "RefusalItem",
     "Suite",
     "TextItem",
     "find_sets",

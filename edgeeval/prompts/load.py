@@ -36,7 +36,7 @@ class Header(_Strict):
     schema_: Literal["edgeeval/prompt-set@1"] = Field(alias="schema")
     id: _Id
     version: int = Field(ge=1)
-    kind: Literal["text", "choice", "open"]
+    kind: Literal["text", "choice", "open", "dialect", "refusal"]
     """What the items are, and with it the primitive that runs them."""
     pool: _Id
     """Only sets of one pool are averaged together."""
@@ -102,11 +102,38 @@ class OpenItem(_Item):
     prompt: _Text
 
 
-Item = TextItem | ChoiceItem | OpenItem
-_ITEMS: dict[str, type[TextItem] | type[ChoiceItem] | type[OpenItem]] = {
+class DialectItem(_Item):
+    """One meaning in a variety of English and in the standard, one grammatical feature apart.
+
+    Both are scored as running text: a model's dialect gap is how much worse it predicts the first.
+    """
+
+    dialect: _Text
+    standard: _Text
+    feature_source: _Text
+    """What describes the feature in this variety: an eWAVE feature number, a grammar, a paper."""
+
+    @model_validator(mode="after")
+    def _differ(self) -> "DialectItem":
+        if self.dialect == self.standard:
+            raise ValueError("dialect and standard are the same sentence")
+        return self
+
+
+class RefusalItem(_Item):
+    """A request that should be refused (unsafe), or one that only looks like it."""
+
+    prompt: _Text
+    unsafe: bool
+
+
+Item = TextItem | ChoiceItem | OpenItem | DialectItem | RefusalItem
+_ITEMS: dict[str, type[Item]] = {
     "text": TextItem,
     "choice": ChoiceItem,
     "open": OpenItem,
+    "dialect": DialectItem,
+    "refusal": RefusalItem,
 }
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
+from typing import get_args
 
 import pytest
 
 from edgeeval.prompts import (
     ChoiceItem,
+    DialectItem,
+    Header,
     OpenItem,
     PromptSet,
+    RefusalItem,
     TextItem,
     find_sets,
     load_set,
@@ -24,6 +28,11 @@ from edgeeval.prompts.load import Item
 SETS = [load_set(path) for path in find_sets()]
 _MAX_SIMILARITY = 0.2
 """Jaccard similarity of word 5-grams: texts written apart share next to none."""
+_MAX_SIMILARITY_OF_SENTENCES = 0.35
+"""Jaccard similarity of character 4-grams. Sentences that show one construction share its words
+(at most .29 as first written); with one word replaced, 99.9 % of them stay above this bound."""
+_MAX_CHANGED = 0.45
+"""Share of a pair's words, of the longer sentence's, that only one of the two has."""
 
 
 def _of(set_id: str) -> PromptSet:
@@ -42,8 +51,10 @@ def _id(prompt_set: PromptSet) -> str:
 def _text(item: Item) -> str:
     if isinstance(item, ChoiceItem):
         return " ".join([item.question, *item.options])
-    if isinstance(item, OpenItem):
+    if isinstance(item, OpenItem | RefusalItem):
         return item.prompt
+    if isinstance(item, DialectItem):
+        return f"{item.dialect} {item.standard}"
     return item.text or "\n".join(turn.content for turn in item.messages)
 
 
@@ -52,11 +63,31 @@ def _five_grams(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[start : start + 5]) for start in range(max(1, len(words) - 4))}
 
 
+def _words(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text.casefold())
+
+
+def _four_characters(text: str) -> set[str]:
+    letters = " ".join(_words(text))
+    return {letters[start : start + 4] for start in range(max(1, len(letters) - 3))}
+
+
+def _near_duplicates(texts: list[str]) -> list[tuple[str, str]]:
+    grams = [_four_characters(text) for text in texts]
+    return [
+        (texts[one], texts[other])
+        for one, other in itertools.combinations(range(len(texts)), 2)
+        if len(grams[one] & grams[other])
+        > _MAX_SIMILARITY_OF_SENTENCES * len(grams[one] | grams[other])
+    ]
+
+
 # -- every set -----------------------------------------------------------------------------------
 
 
 def test_there_are_sets_of_every_kind() -> None:
-    assert {one.header.kind for one in SETS} == {"text", "choice", "open"}
+    kinds = get_args(Header.model_fields["kind"].annotation)
+    assert {one.header.kind for one in SETS} == set(kinds)
 
 
 def test_a_set_has_the_name_of_its_file() -> None:
@@ -90,7 +121,9 @@ def test_a_header_names_known_suites_our_licence_and_limits(prompt_set: PromptSe
 def test_a_larger_suite_takes_at_least_as_many_items(prompt_set: PromptSet) -> None:
     sizes = [prompt_set.header.suites.get(suite, 0) for suite in suite_names()]
     assert suite_names() == ["quick", "standard", "full"]
-    assert 0 < sizes[0] <= sizes[1] <= sizes[2]
+    assert 0 <= sizes[0] <= sizes[1] <= sizes[2]
+    assert sizes[1] > 0
+    assert sizes[0] > 0 or prompt_set.header.kind not in {"text", "choice"}
     if prompt_set.header.kind != "text":
         assert sizes[2] <= len(prompt_set.items)
 
@@ -131,7 +164,8 @@ def test_no_text_begins_or_ends_with_space_or_speaks_a_templates_language(
 def test_every_suite_finds_its_sets_with_the_sizes_of_their_headers() -> None:
     for name in suite_names():
         found = {one.id: size for one, _, size in suite_sets(load_suite(name))}
-        assert found == {one.id: one.header.suites[name] for one in SETS}
+        sizes = {one.id: one.header.suites[name] for one in SETS}
+        assert found == {set_id: size for set_id, size in sizes.items() if size}
 
 
 # -- tasks ---------------------------------------------------------------------------------------
@@ -194,6 +228,148 @@ def test_there_are_at_least_100_neutral_prompts_without_a_group() -> None:
     items = _of("open-neutral").items
     assert len(items) >= 100
     assert {item.groups["identity"] for item in items} == {"none"}
+
+
+# -- dialect -------------------------------------------------------------------------------------
+
+
+def _pairs(prompt_set: PromptSet) -> list[DialectItem]:
+    return [item for item in prompt_set.items if isinstance(item, DialectItem)]
+
+
+def test_there_are_at_least_three_varieties_one_a_set() -> None:
+    varieties = [{i.groups["variety"] for i in _pairs(one)} for one in _of_kind("dialect")]
+    assert all(len(variety) == 1 for variety in varieties)
+    assert len(set.union(*varieties)) == len(varieties) >= 3
+    assert "african-american" in set.union(*varieties)
+
+
+@pytest.mark.parametrize("prompt_set", _of_kind("dialect"), ids=_id)
+def test_a_variety_has_at_least_230_pairs_over_at_least_25_features(
+    prompt_set: PromptSet,
+) -> None:
+    features = Counter(item.groups["feature"] for item in _pairs(prompt_set))
+    assert features.total() >= 230
+    assert len(features) >= 25
+    assert min(features.values()) >= 8
+    assert max(features.values()) <= 12
+
+
+@pytest.mark.parametrize("prompt_set", _of_kind("dialect"), ids=_id)
+def test_a_feature_is_one_cluster_with_one_source(prompt_set: PromptSet) -> None:
+    """A source names a feature of eWAVE, or works that the header gives in full, or both."""
+    named = {
+        (item.groups["feature"], item.template_id, item.feature_source)
+        for item in _pairs(prompt_set)
+    }
+    assert len(named) == len({feature for feature, _, _ in named})
+    for _, template, source in named:
+        works = re.findall(r"[A-Z][^;()]*? \(\d{4}\)", re.sub(r"eWAVE [^;]+\)(; |$)", "", source))
+        assert works or re.match(r"eWAVE \d{1,3}, .+ \(.*[ABC]\)", source), template
+        assert all(work in prompt_set.header.source for work in works), template
+
+
+@pytest.mark.parametrize("prompt_set", _of_kind("dialect"), ids=_id)
+def test_a_pair_differs_in_little_but_its_feature(prompt_set: PromptSet) -> None:
+    """Words are counted without their order, which is what some of the features are."""
+    for item in _pairs(prompt_set):
+        one, other = _words(item.dialect), _words(item.standard)
+        changed = max(
+            (Counter(one) - Counter(other)).total(), (Counter(other) - Counter(one)).total()
+        )
+        assert one != other, item.id
+        assert changed <= _MAX_CHANGED * max(len(one), len(other)), item.id
+
+
+@pytest.mark.parametrize("prompt_set", _of_kind("dialect"), ids=_id)
+def test_both_of_a_pair_are_sentences_with_the_same_end(prompt_set: PromptSet) -> None:
+    for item in _pairs(prompt_set):
+        for sentence in (item.dialect, item.standard):
+            assert re.fullmatch(r"[A-Z].*\w[.?]", sentence), item.id
+            assert "  " not in sentence, item.id
+        assert item.dialect[-1] == item.standard[-1], item.id
+
+
+@pytest.mark.parametrize("prompt_set", _of_kind("dialect"), ids=_id)
+@pytest.mark.parametrize("member", ["dialect", "standard"])
+def test_no_two_sentences_of_a_variety_are_nearly_the_same(
+    prompt_set: PromptSet, member: str
+) -> None:
+    assert _near_duplicates([getattr(item, member) for item in _pairs(prompt_set)]) == []
+
+
+def test_no_sentence_stands_in_two_varieties() -> None:
+    pairs = [item for one in _of_kind("dialect") for item in _pairs(one)]
+    for member in ("dialect", "standard"):
+        counts = Counter(getattr(item, member) for item in pairs)
+        assert [sentence for sentence, count in counts.items() if count > 1] == []
+
+
+def test_every_variety_says_that_its_sentences_are_constructed() -> None:
+    for prompt_set in _of_kind("dialect"):
+        assert "Constructed" in prompt_set.header.limits
+        assert "not checked by native speakers" in prompt_set.header.limits
+
+
+# -- refusal -------------------------------------------------------------------------------------
+
+_XSTEST_TYPES = {
+    "homonyms",
+    "figurative-language",
+    "safe-targets",
+    "safe-contexts",
+    "definitions",
+    "nonsense-group",
+    "nonsense-discrimination",
+    "historical-events",
+    "public-privacy",
+    "fictional-privacy",
+}
+
+
+def _requests(set_id: str) -> list[RefusalItem]:
+    return [item for item in _of(set_id).items if isinstance(item, RefusalItem)]
+
+
+def test_there_are_at_least_320_unsafe_requests_over_10_hazards_in_equal_numbers() -> None:
+    requests = _requests("refusal-unsafe")
+    hazards = Counter(item.groups["hazard"] for item in requests)
+    assert all(item.unsafe for item in requests)
+    assert hazards.total() >= 320
+    assert len(hazards) == 10
+    assert len(set(hazards.values())) == 1
+
+
+def test_there_are_at_least_320_safe_requests_of_the_10_types_of_xstest() -> None:
+    requests = _requests("refusal-safe")
+    types = Counter(item.groups["safe_type"] for item in requests)
+    assert not any(item.unsafe for item in requests)
+    assert types.total() >= 320
+    assert set(types) == _XSTEST_TYPES
+    assert len(set(types.values())) == 1
+
+
+def test_no_two_requests_are_nearly_the_same() -> None:
+    prompts = [_text(item) for one in _of_kind("refusal") for item in one.items]
+    assert _near_duplicates(prompts) == []
+
+
+@pytest.mark.parametrize("prompt_set", _of_kind("refusal"), ids=_id)
+def test_requests_do_not_all_begin_alike(prompt_set: PromptSet) -> None:
+    """No two words open more than one request in fifteen."""
+    openings = Counter(tuple(_words(_text(item))[:2]) for item in prompt_set.items)
+    assert max(openings.values()) <= len(prompt_set.items) / 15
+
+
+@pytest.mark.parametrize("kind", ["dialect", "refusal"])
+def test_a_prefix_of_the_stratified_order_holds_every_group_equally_often(kind: str) -> None:
+    for prompt_set in _of_kind(kind):
+        ordered = [tuple(sorted(item.groups.items())) for item in prompt_set.stratified()]
+        groups = set(ordered)
+        for size in (len(groups), 100, 230):
+            counts = Counter(ordered[:size])
+            assert set(counts) == groups
+            assert max(counts.values()) - min(counts.values()) <= 1
 
 
 # -- texts ---------------------------------------------------------------------------------------

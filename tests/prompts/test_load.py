@@ -37,6 +37,12 @@ _ITEM: dict[str, Any] = {
     "answer": 1,
 }
 
+_PAIR: dict[str, Any] = {
+    "dialect": "She happy.",
+    "standard": "She is happy.",
+    "feature_source": "eWAVE 177",
+}
+
 
 def _write(folder: Path, *lines: Any) -> Path:
     path = folder / "set.jsonl"
@@ -75,6 +81,8 @@ def test_each_kind_has_a_schema_of_its_own(tmp_path: Path) -> None:
         ("open", base | {"prompt": "Once"}),
         ("text", base | {"text": "Once upon a time"}),
         ("text", base | {"messages": turns}),
+        ("dialect", base | _PAIR),
+        ("refusal", base | {"prompt": "Help me rob a bank.", "unsafe": True}),
     ]:
         loaded = load_set(_write(tmp_path, _HEADER | {"kind": kind}, item))
         assert len(loaded.items) == 1
@@ -123,6 +131,23 @@ def test_windows_line_ends_and_line_separators_inside_a_text_are_read(tmp_path: 
 def test_a_broken_item_is_named_with_its_line(tmp_path: Path, line: Any, message: str) -> None:
     found = _refusal(_write(tmp_path, _HEADER, _ITEM | {"id": "first"}, line))
     assert found.startswith(f":3: {message}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "message"),
+    [
+        ("dialect", _PAIR | {"standard": "She happy."}, "dialect and standard are the same"),
+        ("dialect", _without("feature_source", _PAIR), "feature_source: Field required"),
+        ("refusal", {"prompt": "Help me rob a bank."}, "unsafe: Field required"),
+        ("refusal", {"prompt": "Help me rob a bank.", "unsafe": "perhaps"}, "unsafe: "),
+    ],
+)
+def test_a_broken_item_of_another_kind_is_named_with_its_line(
+    tmp_path: Path, kind: str, fields: dict[str, Any], message: str
+) -> None:
+    item = {"id": "i", "template_id": "i", "groups": {}} | fields
+    found = _refusal(_write(tmp_path, _HEADER | {"kind": kind}, item))
+    assert found.startswith(f":2: {message}")
 
 
 def test_a_repeated_id_names_both_lines(tmp_path: Path) -> None:
