@@ -4,11 +4,14 @@
 """
 
 from edgeeval.prompts.load import (
+    BbqItem,
     ChoiceItem,
     Header,
     OpenItem,
+    PairItem,
     PromptSet,
     TextItem,
+    UnqoverItem,
     find_sets,
     load_set,
     text_file_set,
@@ -16,12 +19,15 @@ from edgeeval.prompts.load import (
 from edgeeval.prompts.suites import Suite, load_suite, suite_names, suite_sets
 
 __all__ = [
+    "BbqItem",
     "ChoiceItem",
     "Header",
     "OpenItem",
+    "PairItem",
     "PromptSet",
     "Suite",
     "TextItem",
+    "UnqoverItem",
     "find_sets",
     "load_set",
     "load_suite",

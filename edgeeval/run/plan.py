@@ -15,6 +15,7 @@ from edgeeval.errors import InputError, ModelFileError, PromptSetError
 from edgeeval.prompts.load import (
     WHOLE_FILE,
     ChoiceItem,
+    Item,
     OpenItem,
     PromptSet,
     TextItem,
@@ -316,7 +317,7 @@ class _Planner:
         blocks = _pack(items, max(1, together // 2) if self.second else together)
         return blocks, _packed_context(blocks, shared=self.shared)
 
-    def _chosen(self, prompt_set: PromptSet) -> list[TextItem | ChoiceItem | OpenItem]:
+    def _chosen(self, prompt_set: PromptSet) -> list[Item]:
         ordered = prompt_set.stratified()
         return ordered if self.size == WHOLE_FILE else ordered[: self.size]
 
