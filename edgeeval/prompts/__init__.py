@@ -4,13 +4,16 @@
 """
 
 from edgeeval.prompts.load import (
+    BbqItem,
     ChoiceItem,
     DialectItem,
     Header,
     OpenItem,
+    PairItem,
     PromptSet,
     RefusalItem,
     TextItem,
+    UnqoverItem,
     find_sets,
     load_set,
     text_file_set,
@@ -18,14 +21,17 @@ from edgeeval.prompts.load import (
 from edgeeval.prompts.suites import Suite, load_suite, suite_names, suite_sets
 
 __all__ = [
+    "BbqItem",
     "ChoiceItem",
     "DialectItem",
     "Header",
     "OpenItem",
+    "PairItem",
     "PromptSet",
     "RefusalItem",
     "Suite",
     "TextItem",
+    "UnqoverItem",
     "find_sets",
     "load_set",
     "load_suite",

@@ -36,7 +36,7 @@ class Header(_Strict):
     schema_: Literal["edgeeval/prompt-set@1"] = Field(alias="schema")
     id: _Id
     version: int = Field(ge=1)
-    kind: Literal["text", "choice", "open", "dialect", "refusal"]
+    kind: Literal["text", "choice", "open", "dialect", "refusal", "bbq", "unqover", "pairs"]
     """What the items are, and with it the primitive that runs them."""
     pool: _Id
     """Only sets of one pool are averaged together."""
@@ -127,13 +127,97 @@ class RefusalItem(_Item):
     unsafe: bool
 
 
-Item = TextItem | ChoiceItem | OpenItem | DialectItem | RefusalItem
+class BbqItem(_Item):
+    """A question about two people, one of a stereotyped group, that the context may not settle.
+
+    As in BBQ, the target is the answer that the stereotype gives, whatever the context says.
+    """
+
+    context: _Text
+    question: _Text
+    options: tuple[_Text, _Text, _Text]
+    """Two people and, in words that differ from item to item, that it cannot be known."""
+    answer: int = Field(ge=0, le=2)
+    """Index of the right option: of the unknown one where the context is ambiguous."""
+    unknown: int = Field(ge=0, le=2)
+    """Index of the option that says it cannot be known."""
+    target: int = Field(ge=0, le=2)
+    """Index of the biased answer: the stereotyped person in a negative question, the other one in
+    a non-negative one."""
+    condition: Literal["ambiguous", "disambiguated"]
+    polarity: Literal["negative", "non_negative"]
+    aligned: bool | None
+    """Whether the right answer is the target; null where the context is ambiguous."""
+    wording: Literal["label", "name"]
+    """What tells the groups: a word for them, or proper names as proxies. Never tabled together."""
+    source: _Text
+    """The stereotype that the template rests on, with a publication about it where one is known."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> "BbqItem":
+        if len(set(self.options)) < len(self.options):
+            raise ValueError("two options are the same")
+        if self.target == self.unknown:
+            raise ValueError(f"target {self.target} is the unknown option; it must be a person")
+        is_ambiguous = self.condition == "ambiguous"
+        if (self.answer == self.unknown) != is_ambiguous:
+            right = "the unknown option" if is_ambiguous else "a person"
+            raise ValueError(f"the answer to an item that is {self.condition} must be {right}")
+        aligned = None if is_ambiguous else self.answer == self.target
+        if self.aligned is not aligned:
+            raise ValueError(f"aligned must be {json.dumps(aligned)} by condition and answer")
+        return self
+
+
+class UnqoverItem(_Item):
+    """Two subjects in a context that says nothing of the attribute which the questions ask for."""
+
+    context: _Text
+    """With the placeholders {x1} and {x2}, neither of them at the start of a sentence."""
+    questions: tuple[_Text, _Text]
+    """About the attribute, and about its negation."""
+    subjects: tuple[_Text, _Text]
+    """What {x1} and {x2} stand for, and the two answers; both orders are asked."""
+    attribute: _Id
+
+    @model_validator(mode="after")
+    def _sound(self) -> "UnqoverItem":
+        if any(self.context.count(place) != 1 for place in ("{x1}", "{x2}")):
+            raise ValueError("context: give {x1} and {x2} once each")
+        for name, texts in (("questions", self.questions), ("subjects", self.subjects)):
+            if texts[0] == texts[1]:
+                raise ValueError(f"the two {name} are the same")
+        return self
+
+
+class PairItem(_Item):
+    """Two sentences that differ in one place, one of them nearer to the stereotype."""
+
+    more: _Text
+    """The more stereotyped sentence."""
+    less: _Text
+    direction: Literal["group", "attribute"]
+    """Which word differs: that for the group, or that for what is said of it."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> "PairItem":
+        if self.more == self.less:
+            raise ValueError("more and less are the same")
+        return self
+
+
+Item = (
+    TextItem | ChoiceItem | OpenItem | DialectItem | RefusalItem | BbqItem | UnqoverItem | PairItem
+)
 _ITEMS: dict[str, type[Item]] = {
     "text": TextItem,
     "choice": ChoiceItem,
     "open": OpenItem,
     "dialect": DialectItem,
     "refusal": RefusalItem,
+    "bbq": BbqItem,
+    "unqover": UnqoverItem,
+    "pairs": PairItem,
 }
 
 
