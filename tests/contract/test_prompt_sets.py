@@ -26,7 +26,7 @@ from edgeeval.prompts import (
     suite_names,
     suite_sets,
 )
-from edgeeval.prompts.load import Item
+from edgeeval.prompts.items import Item
 
 SETS = [load_set(path) for path in find_sets()]
 _MAX_SIMILARITY = 0.2
