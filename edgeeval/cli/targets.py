@@ -26,8 +26,18 @@ BUILD_OPTIONS: list[_Decorator] = [
         type=click.Choice(["BF16", "F16", "F32"]),
         help="Unquantized type of the reference.  [default: the recipe's, or BF16]",
     ),
-    click.option("--converter", type=_FILE, help="A llama.cpp checkout whose converter to use."),
-    click.option("--converter-python", type=_FILE, help="The interpreter that runs it."),
+    click.option(
+        "--converter",
+        type=_FILE,
+        envvar="EDGEEVAL_CONVERTER",
+        help="A llama.cpp checkout whose converter to use.",
+    ),
+    click.option(
+        "--converter-python",
+        type=_FILE,
+        envvar="EDGEEVAL_CONVERTER_PYTHON",
+        help="The interpreter that runs it.",
+    ),
     click.option(
         "--keep",
         type=click.Choice(["none", "levels", "all"]),

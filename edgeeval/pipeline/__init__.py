@@ -31,9 +31,9 @@ from edgeeval.run.schedule import Progress
 from edgeeval.store import Workspace
 
 __all__ = [
+    "Built",
     "DEFAULT_CACHE_BYTES",
     "DEFAULT_SEED",
-    "Built",
     "Request",
     "build_ladder",
     "bundle",
