@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from edgeeval.cli.columns import columns
+
 
 @click.group()
 def command() -> None:
@@ -30,16 +32,7 @@ def list_sets(markdown: bool) -> None:
         spent = (suite.n_ctx, suite.samples, suite.max_tokens, suite.cost_repeats)
         costs.append([name, *map(str, spent)])
     for table in (rows, costs):
-        click.echo(_markdown(table) if markdown else _columns(table))
-
-
-def _columns(rows: list[list[str]]) -> str:
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines) + "\n"
+        click.echo(_markdown(table) if markdown else columns(table) + "\n")
 
 
 def _markdown(rows: list[list[str]]) -> str:
