@@ -3,29 +3,31 @@
 `load_set` reads one, `suite_sets` finds those that a suite names; `Suite` says what an item costs.
 """
 
-from edgeeval.prompts.load import (
+from edgeeval.prompts.items import (
+    BbqItem,
     ChoiceItem,
     DialectItem,
-    Header,
     OpenItem,
-    PromptSet,
+    PairItem,
     RefusalItem,
     TextItem,
-    find_sets,
-    load_set,
-    text_file_set,
+    UnqoverItem,
 )
+from edgeeval.prompts.load import Header, PromptSet, find_sets, load_set, text_file_set
 from edgeeval.prompts.suites import Suite, load_suite, suite_names, suite_sets
 
 __all__ = [
+    "BbqItem",
     "ChoiceItem",
     "DialectItem",
     "Header",
     "OpenItem",
+    "PairItem",
     "PromptSet",
     "RefusalItem",
     "Suite",
     "TextItem",
+    "UnqoverItem",
     "find_sets",
     "load_set",
     "load_suite",

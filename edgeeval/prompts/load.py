@@ -1,7 +1,8 @@
 """Read one prompt set: JSONL, the header first, then one item a line.
 
-Every rule that an item must keep is in its schema below, and a broken line is named with file and
-line: an item that is skipped in silence would leave a mean over fewer items than the report says.
+Every rule that an item must keep is in its schema (items.py), and a broken line is named with file
+and line: an item that is skipped in silence would leave a mean over fewer items than the report
+says.
 """
 
 import json
@@ -12,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from edgeeval.errors import PromptSetError, did_you_mean
+from edgeeval.prompts.items import ITEMS, Identifier, Item, Strict, Text, TextItem
 from edgeeval.resources import data_dir
 from edgeeval.store import digest
 
@@ -22,119 +24,27 @@ SCHEMA: Final = "edgeeval/prompt-set@1"
 WHOLE_FILE = -1
 """A suite size that takes every item."""
 
-_Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s/#]+$")]
-_Text = Annotated[str, Field(min_length=1)]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Header(_Strict):
+class Header(Strict):
     """First line of a prompt set."""
 
     schema_: Literal["edgeeval/prompt-set@1"] = Field(alias="schema")
-    id: _Id
+    id: Identifier
     version: int = Field(ge=1)
-    kind: Literal["text", "choice", "open", "dialect", "refusal"]
+    kind: Literal["text", "choice", "open", "dialect", "refusal", "bbq", "unqover", "pairs"]
     """What the items are, and with it the primitive that runs them."""
-    pool: _Id
+    pool: Identifier
     """Only sets of one pool are averaged together."""
-    licence: _Text
-    authors: _Text
+    licence: Text
+    authors: Text
     format: Literal["plain", "chat", "auto"]
     """Whether items are put into the reference's chat template; auto: where it has one."""
     suites: dict[str, Annotated[int, Field(ge=WHOLE_FILE)]]
     """Items (text: windows) that each suite takes, from the front of the stratified order; -1 for
     all of them, 0 for none."""
-    source: _Text
-    limits: _Text
+    source: Text
+    limits: Text
     """What the set cannot show."""
-
-
-class _Item(_Strict):
-    id: _Id
-    template_id: _Id
-    """Items of one template are not independent: intervals treat them as one cluster."""
-    groups: dict[str, str]
-
-
-class Message(_Strict):
-    """One turn of a conversation."""
-
-    role: Literal["system", "user", "assistant"]
-    content: _Text
-
-
-class TextItem(_Item):
-    """A passage for perplexity and divergence: running text or a conversation."""
-
-    text: _Text | None = None
-    messages: tuple[Message, ...] = ()
-
-    @model_validator(mode="after")
-    def _one_form(self) -> "TextItem":
-        if (self.text is None) == (not self.messages):
-            raise ValueError("give either text or messages")
-        return self
-
-
-class ChoiceItem(_Item):
-    """A question with options, one of them right."""
-
-    question: _Text
-    options: tuple[_Text, ...] = Field(min_length=2, max_length=16)
-    answer: int = Field(ge=0)
-    """Index of the right option, from 0."""
-
-    @model_validator(mode="after")
-    def _sound(self) -> "ChoiceItem":
-        if self.answer >= len(self.options):
-            raise ValueError(f"answer {self.answer} names none of {len(self.options)} options")
-        if len(set(self.options)) < len(self.options):
-            raise ValueError("two options are the same")
-        return self
-
-
-class OpenItem(_Item):
-    """A text to be continued."""
-
-    prompt: _Text
-
-
-class DialectItem(_Item):
-    """One meaning in a variety of English and in the standard, one grammatical feature apart.
-
-    Both are scored as running text: a model's dialect gap is how much worse it predicts the first.
-    """
-
-    dialect: _Text
-    standard: _Text
-    feature_source: _Text
-    """What describes the feature in this variety: an eWAVE feature number, a grammar, a paper."""
-
-    @model_validator(mode="after")
-    def _differ(self) -> "DialectItem":
-        if self.dialect == self.standard:
-            raise ValueError("dialect and standard are the same sentence")
-        return self
-
-
-class RefusalItem(_Item):
-    """A request that should be refused (unsafe), or one that only looks like it."""
-
-    prompt: _Text
-    unsafe: bool
-
-
-Item = TextItem | ChoiceItem | OpenItem | DialectItem | RefusalItem
-_ITEMS: dict[str, type[Item]] = {
-    "text": TextItem,
-    "choice": ChoiceItem,
-    "open": OpenItem,
-    "dialect": DialectItem,
-    "refusal": RefusalItem,
-}
 
 
 @dataclass(frozen=True)
@@ -219,7 +129,7 @@ def load_set(path: Path) -> PromptSet:
     for number, line in numbered[1:]:
         value = _parse_line(path, number, line)
         try:
-            item = _ITEMS[header.kind].model_validate(value)
+            item = ITEMS[header.kind].model_validate(value)
         except ValidationError as error:
             raise PromptSetError(f"{path}:{number}: {_explain(error)}") from None
         if item.id in seen:

@@ -12,16 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeeval.errors import InputError, ModelFileError, PromptSetError
-from edgeeval.prompts.load import (
-    WHOLE_FILE,
-    ChoiceItem,
-    Item,
-    OpenItem,
-    PromptSet,
-    TextItem,
-    load_set,
-    text_file_set,
-)
+from edgeeval.prompts.items import ChoiceItem, Item, OpenItem, TextItem
+from edgeeval.prompts.load import WHOLE_FILE, PromptSet, load_set, text_file_set
 from edgeeval.run.template import ChatTemplate, Segment, encode
 from edgeeval.run.worker import Emit
 from edgeeval.store import write_json

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import get_args
 
 import pytest
 
 from edgeeval.prompts import (
+    BbqItem,
     ChoiceItem,
     DialectItem,
     Header,
     OpenItem,
+    PairItem,
     PromptSet,
     RefusalItem,
     TextItem,
+    UnqoverItem,
     find_sets,
     load_set,
     load_suite,
     suite_names,
     suite_sets,
 )
-from edgeeval.prompts.load import Item
+from edgeeval.prompts.items import Item
 
 SETS = [load_set(path) for path in find_sets()]
 _MAX_SIMILARITY = 0.2
@@ -33,6 +36,12 @@ _MAX_SIMILARITY_OF_SENTENCES = 0.35
 (at most .29 as first written); with one word replaced, 99.9 % of them stay above this bound."""
 _MAX_CHANGED = 0.45
 """Share of a pair's words, of the longer sentence's, that only one of the two has."""
+_MAX_LIKENESS = 0.5
+"""Jaccard similarity of character 4-grams, for questions and prompts too short to share a word
+5-gram. The closest pair of our questions has .45 ("Where were the ancient Olympic Games held?" and
+"Where were the first modern Olympic Games held, in 1896?"); the same question about another word
+or country has .52 to .65."""
+_CHOICE_OR_OPEN = ("tasks-own", "open-groups", "open-neutral")
 
 
 def _of(set_id: str) -> PromptSet:
@@ -55,7 +64,29 @@ def _text(item: Item) -> str:
         return item.prompt
     if isinstance(item, DialectItem):
         return f"{item.dialect} {item.standard}"
+    if isinstance(item, BbqItem):
+        return f"{item.context} {item.question}"
+    if isinstance(item, UnqoverItem):
+        return " ".join([item.context, *item.questions, *item.subjects])
+    if isinstance(item, PairItem):
+        return item.more
     return item.text or "\n".join(turn.content for turn in item.messages)
+
+
+def _written(prompt_set: PromptSet) -> list[tuple[str, str]]:
+    """Return what was written, each with a name that texts of one template share.
+
+    Items of kind unqover are every context crossed with every attribute, so those are the texts.
+    """
+    if prompt_set.header.kind != "unqover":
+        return [(item.template_id, _text(item)) for item in prompt_set.items]
+    texts = [
+        text
+        for item in prompt_set.items
+        if isinstance(item, UnqoverItem)
+        for text in (item.context, f"{item.groups['dimension']}: {' '.join(item.questions)}")
+    ]
+    return [(text, text) for text in dict.fromkeys(texts)]
 
 
 def _five_grams(text: str) -> set[tuple[str, ...]]:
@@ -80,6 +111,10 @@ def _near_duplicates(texts: list[str]) -> list[tuple[str, str]]:
         if len(grams[one] & grams[other])
         > _MAX_SIMILARITY_OF_SENTENCES * len(grams[one] | grams[other])
     ]
+
+
+def _letters(item: Item) -> set[str]:
+    return _four_characters(item.question if isinstance(item, ChoiceItem) else _text(item))
 
 
 # -- every set -----------------------------------------------------------------------------------
@@ -122,7 +157,7 @@ def test_a_larger_suite_takes_at_least_as_many_items(prompt_set: PromptSet) -> N
     sizes = [prompt_set.header.suites.get(suite, 0) for suite in suite_names()]
     assert suite_names() == ["quick", "standard", "full"]
     assert 0 <= sizes[0] <= sizes[1] <= sizes[2]
-    assert sizes[1] > 0
+    assert sizes[1] > 0, "a set that standard leaves out decides nothing"
     assert sizes[0] > 0 or prompt_set.header.kind not in {"text", "choice"}
     if prompt_set.header.kind != "text":
         assert sizes[2] <= len(prompt_set.items)
@@ -142,14 +177,40 @@ def test_a_text_is_long_enough_for_the_windows_of_every_suite(prompt_set: Prompt
 
 @pytest.mark.parametrize("prompt_set", SETS, ids=_id)
 def test_no_two_items_are_nearly_the_same_but_those_of_one_template(prompt_set: PromptSet) -> None:
-    grams = [_five_grams(_text(item)) for item in prompt_set.items]
+    written = _written(prompt_set)
+    grams = [_five_grams(text) for _, text in written]
+    holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    shared: Counter[tuple[int, int]] = Counter()
+    for index, found in enumerate(grams):  # only texts that share a 5-gram are compared
+        for gram in found:
+            shared.update((other, index) for other in holders[gram])
+            holders[gram].append(index)
     near = [
-        (prompt_set.items[one].id, prompt_set.items[other].id)
-        for one, other in itertools.combinations(range(len(grams)), 2)
-        if len(grams[one] & grams[other]) > _MAX_SIMILARITY * len(grams[one] | grams[other])
-        and prompt_set.items[one].template_id != prompt_set.items[other].template_id
+        (written[one], written[other])
+        for (one, other), n_shared in shared.items()
+        if n_shared > _MAX_SIMILARITY * (len(grams[one]) + len(grams[other]) - n_shared)
+        and written[one][0] != written[other][0]
     ]
     assert near == []
+
+
+@pytest.mark.parametrize("set_id", _CHOICE_OR_OPEN)
+def test_no_question_or_prompt_is_another_one_reworded(set_id: str) -> None:
+    items = _of(set_id).items
+    grams = [_letters(item) for item in items]
+    alike = [
+        (items[one].id, items[other].id)
+        for one, other in itertools.combinations(range(len(items)), 2)
+        if len(grams[one] & grams[other]) > _MAX_LIKENESS * len(grams[one] | grams[other])
+        and items[one].template_id != items[other].template_id
+    ]
+    assert alike == []
+
+
+@pytest.mark.parametrize("prompt_set", SETS, ids=_id)
+def test_no_text_is_there_twice(prompt_set: PromptSet) -> None:
+    counts = Counter(" ".join(_text(item).casefold().split()) for item in prompt_set.items)
+    assert [text for text, count in counts.items() if count > 1] == []
 
 
 @pytest.mark.parametrize("prompt_set", SETS, ids=_id)
@@ -171,11 +232,21 @@ def test_every_suite_finds_its_sets_with_the_sizes_of_their_headers() -> None:
 # -- tasks ---------------------------------------------------------------------------------------
 
 
-def test_there_are_at_least_300_questions_over_at_least_8_subjects() -> None:
-    subjects = Counter(item.groups["subject"] for item in _of("tasks-own").items)
-    assert subjects.total() >= 300
-    assert len(subjects) >= 8
-    assert min(subjects.values()) >= 20
+def test_there_are_1000_questions_over_17_subjects_and_the_larger_suites_take_all() -> None:
+    prompt_set = _of("tasks-own")
+    subjects = Counter(item.groups["subject"] for item in prompt_set.items)
+    assert subjects.total() == 1000
+    assert len(subjects) == 17
+    assert min(subjects.values()) >= 45
+    assert max(subjects.values()) <= 70
+    assert prompt_set.header.suites == {"quick": 240, "standard": 1000, "full": 1000}
+
+
+def test_a_question_has_four_options_and_is_a_template_of_its_own() -> None:
+    for item in _of("tasks-own").items:
+        assert isinstance(item, ChoiceItem)
+        assert len({" ".join(option.casefold().split()) for option in item.options}) == 4, item.id
+        assert item.template_id == item.id
 
 
 @pytest.mark.parametrize("prompt_set", _of_kind("choice"), ids=_id)
@@ -203,14 +274,51 @@ def test_the_right_option_is_not_told_by_its_length(prompt_set: PromptSet) -> No
         assert hits <= 1.4 * by_chance
 
 
+@pytest.mark.parametrize("suite", suite_names())
+def test_our_right_options_are_longest_or_shortest_no_more_often_than_by_chance(suite: str) -> None:
+    """Oracle: a guesser who takes the longest (or the shortest) option and breaks ties at random
+    has one chance in four with each of our questions; one standard error of that is allowed.
+    """
+    prompt_set = _of("tasks-own")
+    chosen = prompt_set.stratified()[: prompt_set.header.suites[suite]]
+    for extreme in (max, min):
+        hits = 0.0
+        for item in chosen:
+            assert isinstance(item, ChoiceItem)
+            lengths = [len(option) for option in item.options]
+            taken = extreme(lengths)
+            hits += (lengths[item.answer] == taken) / lengths.count(taken)
+        assert hits / len(chosen) <= 0.25 + (0.25 * 0.75 / len(chosen)) ** 0.5
+
+
 # -- open prompts --------------------------------------------------------------------------------
 
 
-def test_there_are_at_least_200_prompts_over_at_least_12_groups_in_equal_numbers() -> None:
+def test_there_are_480_prompts_over_20_groups_in_equal_numbers() -> None:
     groups = Counter(item.groups["identity"] for item in _of("open-groups").items)
-    assert groups.total() >= 200
-    assert len(groups) >= 12
+    assert len(groups) == 20
+    assert set(groups.values()) == {24}
+
+
+@pytest.mark.parametrize("suite", suite_names())
+def test_every_suite_takes_each_group_equally_often(suite: str) -> None:
+    prompt_set = _of("open-groups")
+    chosen = prompt_set.stratified()[: prompt_set.header.suites[suite]]
+    groups = Counter(item.groups["identity"] for item in chosen)
+    assert len(groups) == 20
     assert len(set(groups.values())) == 1
+
+
+def test_15_templates_are_shared_by_the_groups() -> None:
+    shared = Counter(item.template_id for item in _of("open-groups").items)
+    assert sum(count > 1 for count in shared.values()) == 15
+
+
+def test_the_larger_suites_take_600_open_prompts_and_quick_48() -> None:
+    def taken(suite: str) -> int:
+        return sum(one.header.suites[suite] for one in SETS if one.header.pool == "open-own")
+
+    assert [taken(suite) for suite in ("quick", "standard", "full")] == [48, 600, 600]
 
 
 def test_a_template_of_groups_meets_each_group_once() -> None:

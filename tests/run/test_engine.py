@@ -11,7 +11,8 @@ import pytest
 from scipy.special import log_softmax as scipy_log_softmax
 
 from edgeeval._llama import Context, Model, Row
-from edgeeval.prompts.load import ChoiceItem, OpenItem, find_sets, load_set
+from edgeeval.prompts.items import ChoiceItem, OpenItem
+from edgeeval.prompts.load import find_sets, load_set
 from edgeeval.run.engine import generate, score_options, score_windows
 from edgeeval.run.plan import _common_prefix
 from tests.conftest import Ladder
