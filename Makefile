@@ -34,7 +34,7 @@ $(NATIVE)/bin/llama-imatrix: | $(STAMP)
 	tar --extract --gzip --file $(NATIVE)/llama_cpp_python-*.tar.gz --directory $(NATIVE)/source --strip-components 1
 	cmake -S $(NATIVE)/source/vendor/llama.cpp -B $(NATIVE) -DCMAKE_BUILD_TYPE=Release -DLLAMA_CURL=OFF \
 		-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_MTMD=OFF
-	cmake --build $(NATIVE) --parallel --target llama-quantize llama-imatrix llama-perplexity llama-bench
+	cmake --build $(NATIVE) --parallel --target llama-quantize llama-imatrix llama-gguf-split llama-perplexity llama-bench
 
 .PHONY: oracles  ## build llama.cpp's own tools, for the tests and benchmarks that compare with them
 oracles: $(NATIVE)/bin/llama-imatrix
