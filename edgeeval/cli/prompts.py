@@ -116,7 +116,7 @@ def show_catalogue(name: str | None) -> None:
     entries = {one: catalogue()[one.partition(":")[0]] for one in IMPORTERS}
     if name is None:
         rows = [[one, entry.licence, ", ".join(entry.files)] for one, entry in entries.items()]
-        click.echo(_columns([["name", "licence", "files"], *rows]), nl=False)
+        click.echo(columns([["name", "licence", "files"], *rows]), nl=False)
     elif name in entries:
         click.echo(entries[name].model_dump_json(indent=1))
     else:

@@ -133,6 +133,8 @@ def _questions_within(path: Path, name: str) -> Imported:
 def _questions(
     lists: _Lists, name: str, pairs: list[tuple[_Subject, _Subject]], slots: str, activities: str
 ) -> Imported:
+    if not pairs:
+        raise PromptSetError(f"{lists.folder}: nouns/subjects: fewer than two subjects to compare")
     asked = list(_asked(lists, slots, lists.activities(activities), set(pairs[0][0])))
 
     def make(index: int) -> UnqoverItem:
