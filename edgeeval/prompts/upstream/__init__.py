@@ -16,7 +16,7 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from edgeeval.errors import InputError, PromptSetError, did_you_mean
+from edgeeval.errors import InputError, PromptSetError, did_you_mean, one_line
 from edgeeval.prompts.items import Item
 from edgeeval.prompts.load import SCHEMA, WHOLE_FILE, Header, explain
 from edgeeval.prompts.upstream.catalogue import catalogue
@@ -100,7 +100,10 @@ def import_set(
         InputError: the name is unknown.
         PromptSetError: the files cannot be read, are others than they should be, or hold no item.
     """
-    imported = importer(name)(path)
+    try:
+        imported = importer(name)(path)
+    except PromptSetError as error:  # it may quote the file
+        raise PromptSetError(one_line(str(error))) from None
     if not imported.items:
         why = f"; the first: {': '.join(imported.problems[0])}" if imported.problems else ""
         raise PromptSetError(
