@@ -25,7 +25,7 @@ from edgeeval.yamlfile import read_yaml
 _FLIPS = {"tasks.accuracy": "tasks.flips"}
 """Paired share -> the metric that says how many of its items change."""
 
-_OF_MEANS = ("mean", "bounded", "log_ratio")
+_OF_MEANS = ("mean", "bounded", "log_ratio", "sum_of_means")
 """Methods whose interval shrinks with the root of n."""
 
 Expected = Mapping[str, Mapping[str, tuple[float, float]]]
