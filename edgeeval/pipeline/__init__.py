@@ -7,13 +7,14 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     ladder.py    the artifacts: the reference and its levels, built when they are needed
     measure.py   run every artifact, a few files at a time
     bundle.py    a reference's run in one file, for a machine that cannot hold it
+    bundle_content.py  what stands in such a file, checked
     forecast.py  what it would take, and what it could show
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """
 
 from pathlib import Path
 
-from edgeeval.pipeline.bundle import open_bundle, write_bundle
+from edgeeval.pipeline.bundle import foreign_of, write_bundle
 from edgeeval.pipeline.conclude import conclude
 from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
 from edgeeval.pipeline.measure import Measurement, measurer_for
@@ -26,7 +27,6 @@ from edgeeval.pipeline.request import (
 )
 from edgeeval.records import Results
 from edgeeval.run.device import find_engine
-from edgeeval.run.foreign import Foreign
 from edgeeval.run.schedule import Progress
 from edgeeval.store import Workspace
 
@@ -70,12 +70,6 @@ def evaluate(
         return conclude(request, chosen, measurer, measured)
 
 
-def foreign_of(request: Request, workspace: Workspace) -> Foreign | None:
-    """Return the reference's run, where the recipe takes it from a bundle."""
-    path = request.recipe.model.bundle
-    return None if path is None else open_bundle(workspace, path)
-
-
 def bundle(
     request: Request, workspace: Workspace, target: Path, progress: Progress = lambda line: None
 ) -> None:
@@ -93,4 +87,6 @@ def bundle(
         ladder = Ladder(request, workspace, engine, progress, None)
         run = Measurement(request, ladder, measurer, progress).run_reference()
         progress(f"{run.reference.name}: writing {target}")
-        write_bundle(target, measurer, run.reference, run.plans, run.second)
+        write_bundle(target, measurer, run.reference, run.plans, run.second, request.limit)
+        if request.keep in ("none", "levels"):
+            ladder.reference.delete(run.reference)
