@@ -29,8 +29,18 @@ BUILD_OPTIONS: list[_Decorator] = [
     click.option(
         "--quantized-reference", is_flag=True, help="Accept a reference that is quantized itself."
     ),
-    click.option("--converter", type=_FILE, help="A llama.cpp checkout whose converter to use."),
-    click.option("--converter-python", type=_FILE, help="The interpreter that runs it."),
+    click.option(
+        "--converter",
+        type=_FILE,
+        envvar="EDGEEVAL_CONVERTER",
+        help="A llama.cpp checkout whose converter to use.",
+    ),
+    click.option(
+        "--converter-python",
+        type=_FILE,
+        envvar="EDGEEVAL_CONVERTER_PYTHON",
+        help="The interpreter that runs it.",
+    ),
     click.option(
         "--keep",
         type=click.Choice(["none", "levels", "all"]),

@@ -215,6 +215,11 @@ def chosen_sets(request: Request, suite: Suite, scorers: Sequence[str]) -> tuple
             chosen.append(ChosenSet(prompt_set, path, size))
     for path in request.prompts:
         prompt_set = load_set(path)
+        if prompt_set.header.kind not in kinds:
+            raise InputError(
+                f"{path}: nothing that is measured here reads a set of kind "
+                f"{prompt_set.header.kind!r}; leave it out, or --only"
+            )
         size = prompt_set.header.suites.get(suite.name, WHOLE_FILE)
         if size:
             chosen.append(ChosenSet(prompt_set, path, size))

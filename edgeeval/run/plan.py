@@ -18,7 +18,7 @@ from edgeeval.run.template import ChatTemplate, Segment, encode
 from edgeeval.run.worker import Emit
 from edgeeval.store import write_json
 
-PLANNER_VERSION = 2
+PLANNER_VERSION = 3
 """Raise it when the same inputs give other blocks: every run id changes with it."""
 
 BLOCK_TOKENS = 2048
@@ -247,9 +247,7 @@ class _Planner:
         items = []
         for item in self._chosen(prompt_set):
             assert isinstance(item, ChoiceItem)  # the set's kind says so
-            prompt = self.prompt_segments(
-                f"Question: {item.question}\nAnswer:", prompt_set.header.format
-            )
+            prompt = self.prompt_segments(item.prompt, prompt_set.header.format)
             joint = [
                 self.encode([*prompt, Segment(f" {option}", trusted=False)])
                 for option in item.options
@@ -266,6 +264,7 @@ class _Planner:
                     "template_id": item.template_id,
                     "groups": item.groups,
                     "answer": item.answer,
+                    "right": item.right,
                     "prefix": joint[0][:prefix],
                     "options": rest,
                     "n_bytes": [

@@ -11,6 +11,7 @@ from edgeeval.errors import InputError
 from edgeeval.pipeline.request import Request, choose
 from edgeeval.prompts.load import find_sets
 from edgeeval.recipe import Limit, load_recipe
+from edgeeval.resources import data_dir
 
 REQUEST = Request(load_recipe("smollm2-135m"))
 
@@ -64,3 +65,9 @@ def test_two_sets_of_one_id_are_refused() -> None:
     own = next(path for path in find_sets() if path.stem == "tasks-own")
     with pytest.raises(InputError, match="two prompt sets have the id 'tasks-own'"):
         choose(replace(REQUEST, prompts=(own,)))
+
+
+def test_a_set_that_nothing_reads_is_refused_and_not_left_out_in_silence() -> None:
+    tasks = data_dir("prompts") / "tasks-own.jsonl"
+    with pytest.raises(InputError, match="reads a set of kind 'choice'; leave it out, or --only"):
+        choose(replace(REQUEST, prompts=(tasks,), only=("lm",)))
