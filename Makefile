@@ -24,6 +24,25 @@ test: check
 	$(BIN)/edgeeval fetch smollm2-135m
 	$(BIN)/python -m pytest
 
+# llama.cpp's own tools, from the source archive of the installed engine: the tests hold levels and
+# imatrices against them, and skip that where they are not built.
+NATIVE := .edgeeval/native
+$(NATIVE)/bin/llama-imatrix: | $(STAMP)
+	rm -rf $(NATIVE) && mkdir -p $(NATIVE)/source
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary llama-cpp-python --dest $(NATIVE) \
+		"llama-cpp-python==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("llama-cpp-python"))')"
+	tar --extract --gzip --file $(NATIVE)/llama_cpp_python-*.tar.gz --directory $(NATIVE)/source --strip-components 1
+	cmake -S $(NATIVE)/source/vendor/llama.cpp -B $(NATIVE) -DCMAKE_BUILD_TYPE=Release -DLLAMA_CURL=OFF \
+		-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_MTMD=OFF
+	cmake --build $(NATIVE) --parallel --target llama-quantize llama-imatrix llama-gguf-split llama-perplexity llama-bench
+
+.PHONY: oracles  ## build llama.cpp's own tools, for the tests and benchmarks that compare with them
+oracles: $(NATIVE)/bin/llama-imatrix
+
+.PHONY: converter  ## get what converts Hugging Face models, for the tests that convert one
+converter: $(STAMP)
+	$(BIN)/edgeeval fetch --converter
+
 .PHONY: check  ## ruff, mypy --strict, import-linter
 check: $(STAMP)
 	$(BIN)/ruff check .

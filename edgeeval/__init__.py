@@ -3,7 +3,7 @@
     from pathlib import Path
     import edgeeval
 
-    request = edgeeval.Request(name="mine", reference=Path("F16.gguf"), files=(Path("Q4.gguf"),))
+    request = edgeeval.Request(edgeeval.recipe_of_files("F16.gguf", ["Q4.gguf"]))
     results = edgeeval.evaluate(request, edgeeval.Workspace(Path(".edgeeval")))
     print(results.recommendation.reason)
     edgeeval.write_report(results, Path("report.html"))
@@ -26,7 +26,7 @@ from edgeeval.errors import (
 if TYPE_CHECKING:
     from edgeeval.artifact.inspect import read_gguf
     from edgeeval.pipeline import Request, evaluate
-    from edgeeval.recipe import Recipe, load_recipe
+    from edgeeval.recipe import Recipe, load_recipe, recipe_of, recipe_of_files
     from edgeeval.records import LevelResult, MetricResult, Results
     from edgeeval.report import load_results, write_report
     from edgeeval.store import Workspace
@@ -51,6 +51,8 @@ __all__ = [
     "load_recipe",
     "load_results",
     "read_gguf",
+    "recipe_of",
+    "recipe_of_files",
     "write_report",
 ]
 
@@ -65,6 +67,8 @@ _HOMES = {
     "load_recipe": "edgeeval.recipe",
     "load_results": "edgeeval.report",
     "read_gguf": "edgeeval.artifact.inspect",
+    "recipe_of": "edgeeval.recipe",
+    "recipe_of_files": "edgeeval.recipe",
     "write_report": "edgeeval.report",
 }
 

@@ -7,6 +7,8 @@ here, and a test holds both against the installed engine.
 from functools import cache
 from typing import NamedTuple
 
+UNQUANTIZED_TYPES = ("F32", "F16", "BF16")
+
 _NEWER_TENSOR_TYPES = {"Q2_0": (42, 64, 18)}
 _NEWER_FILE_TYPES = {"Q2_0": 41}
 

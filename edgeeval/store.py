@@ -8,6 +8,8 @@
     plans/       token plans, addressed by what they were made from
     runs/        one folder a run: journal.jsonl, arrays/*.npy, run.json (written last)
     divergence/  one folder a pair of runs: reference and level
+    cost/        one journal a file that was timed
+    calibration/ one journal a file whose decoding speed `plan` measured
     logprobs/    the reference's log-probabilities; deleted when the evaluation is done
     judged/      one journal a judge: text hash -> scores
     results/     one folder an evaluation: results.json and the reports
@@ -22,14 +24,52 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgeeval.errors import InputError, WorkspaceBusy
 
 _CHUNK_BYTES = 1 << 22
+
+LEFTOVERS = "leftovers"
+RUNS = "runs"
+REMOVABLE = {
+    LEFTOVERS: ("logprobs", "log", "artifacts/*.tmp", "imatrix/*.tmp"),
+    RUNS: ("runs", "divergence", "cost", "plans", "logprobs", "results/*/timings.jsonl"),
+    "artifacts": ("artifacts/*.gguf",),
+    "imatrix": ("imatrix/*",),
+    "bundles": ("bundles/*",),
+    "calibration": ("calibration",),
+    "downloads": ("downloads/*",),
+    "converter": ("converter/*",),
+}
+"""What may be deleted, because it can be made or fetched again: patterns in the workspace. Records
+of built files stay: a level that was measured is reported without its file."""
+
+
+@dataclass(frozen=True)
+class Removable:
+    """A file or folder that may be deleted."""
+
+    path: Path
+    size_bytes: int
+    """Of everything in it."""
+
+    def remove(self) -> None:
+        """Delete it; a link alone, not what it leads to."""
+        if self.path.is_dir() and not self.path.is_symlink():
+            shutil.rmtree(self.path)
+        else:
+            self.path.unlink()
+
+
+def _size_bytes(path: Path) -> int:
+    """Return the bytes of a file, or of a folder's files; links count for themselves."""
+    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
+    return sum(one.lstat().st_size for one in (path, *inside) if one.is_symlink() or one.is_file())
 
 
 def digest(value: Any) -> str:
@@ -144,11 +184,36 @@ class Workspace:
         """Delete every run, divergence, cost pass and token plan: they are measured again.
 
         Reports stay; the time that the deleted runs took does not count any more.
+
+        Raises:
+            InputError: they are behind a link.
         """
-        for name in ("runs", "divergence", "cost", "plans", "logprobs"):
-            shutil.rmtree(self.root / name, ignore_errors=True)
-        for timings in self.root.glob("results/*/timings.jsonl"):
-            timings.unlink()
+        if links := self.links(RUNS):
+            raise InputError(
+                f"{links[0]} is a link, and what it leads to is not deleted: measure again in "
+                "another --workspace"
+            )
+        for one in self.removable(RUNS):
+            one.remove()
+
+    def removable(self, *parts: str) -> list[Removable]:
+        """Return what is there of some parts of `REMOVABLE`; nothing behind a link."""
+        paths = sorted(path for path in self._matching(parts) if self._link_to(path) is None)
+        return [Removable(path, _size_bytes(path)) for path in paths]
+
+    def links(self, *parts: str) -> list[Path]:
+        """Return the links that some parts are behind: they may lead out of the workspace."""
+        links = (self._link_to(path) for path in self._matching(parts))
+        return sorted({link for link in links if link is not None})
+
+    def _link_to(self, path: Path) -> Path | None:
+        """Return the first link among the folders that a path is in, or the folder that it is."""
+        names = path.relative_to(self.root).parts
+        folders = (self.root.joinpath(*names[:depth]) for depth in range(1, max(2, len(names))))
+        return next((folder for folder in folders if folder.is_symlink()), None)
+
+    def _matching(self, parts: Iterable[str]) -> set[Path]:
+        return {path for part in parts for name in REMOVABLE[part] for path in self.root.glob(name)}
 
     @contextmanager
     def locked(self) -> Iterator[None]:

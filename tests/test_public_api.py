@@ -60,12 +60,16 @@ def test_every_input_error_can_be_caught_as_one() -> None:
     assert edgeeval.EdgeevalError.exit_code == 1
 
 
+def _constants_then_classes(word: str) -> tuple[int, str]:
+    return 0 if word.isupper() else 1 if word[0].isupper() else 2, word
+
+
 @pytest.mark.parametrize(
     "name", [_module_name(path) for path in _MODULES if "__all__" in path.read_text()]
 )
 def test_every_all_is_sorted_and_true(name: str) -> None:
     module = importlib.import_module(name)
-    assert module.__all__ == sorted(module.__all__)
+    assert module.__all__ == sorted(module.__all__, key=_constants_then_classes)
     assert [word for word in module.__all__ if not hasattr(module, word)] == []
 
 

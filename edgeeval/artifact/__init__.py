@@ -20,4 +20,5 @@ tensors.py             read llama.cpp's tensors in memory, or refuse to
 header.py              a GGUF file's header and tensor table, bounds checked
 splits.py              the parts of a split GGUF file
 inspect.py             say what a GGUF file really holds
+compare.py             say how GGUF files differ
 """

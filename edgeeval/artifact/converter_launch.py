@@ -18,6 +18,7 @@ def _distrust_the_model() -> None:
     from transformers import dynamic_module_utils  # type: ignore[import-not-found]
 
     decide = dynamic_module_utils.resolve_trust_remote_code
+    assert dynamic_module_utils.get_class_from_dynamic_module  # a transformers without it: stop
 
     def without_trust(
         trust_remote_code: Any,

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from gguf import GGUFWriter
 
-from edgeeval.artifact.header import Header, TensorEntry, read_header
+from edgeeval.artifact.header import Header, TensorEntry, is_gguf, read_header
 from edgeeval.errors import ModelFileError, one_line
 from edgeeval.store import replace_durably
 
@@ -95,9 +95,11 @@ def read_imatrix(
         ModelFileError: it cannot be read, is no imatrix, or is broken.
     """
     try:
-        with path.open("rb") as file:
-            is_gguf = file.read(4) == b"GGUF"
-            data = _read_gguf(path, precision) if is_gguf else _read_legacy(file)
+        if is_gguf(path):
+            data = _read_gguf(path, precision)
+        else:
+            with path.open("rb") as file:
+                data = _read_legacy(file)
         for name, (in_sum2, counts) in data.entries.items():
             if not np.isfinite(in_sum2).all() or (in_sum2 < 0).any() or (counts < 0).any():
                 raise _Unusable(f"{name}: a sum of squares or a count is negative or not finite")
@@ -169,7 +171,7 @@ def _read_legacy(file: BinaryIO) -> ImatrixData:
 
     def take(n_bytes: int) -> bytes:
         if not 0 <= n_bytes <= size_bytes - file.tell():
-            raise _Unusable("not an imatrix: neither GGUF nor whole in the older format")
+            raise _Unusable("neither a GGUF file nor a whole imatrix in the older format")
         return file.read(n_bytes)
 
     def number() -> int:

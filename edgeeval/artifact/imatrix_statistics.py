@@ -17,7 +17,7 @@ from edgeeval.artifact.imatrix_file import ImatrixData, ImatrixEntry
 
 _INACTIVE = 1e-5
 """A mean square at or below this counts as no activity."""
-_LAYER = re.compile(r"\bblk\.(\d+)\.")
+_LAYER = re.compile(r"\bblk\.([0-9]{1,6})\.")
 _TENSOR = re.compile(r"([^.]+)\.weight\b")
 
 

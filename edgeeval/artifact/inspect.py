@@ -8,21 +8,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeeval.artifact.header import ArrayField, Header, read_header
-from edgeeval.artifact.splits import shard_paths
+from edgeeval.artifact.header import ArrayField, TensorEntry
+from edgeeval.artifact.splits import Part, read_parts, shard_paths
 from edgeeval.errors import ModelFileError
-from edgeeval.ggml import file_types_by_number, tensor_types
-from edgeeval.recipe import UNQUANTIZED_TYPES
+from edgeeval.ggml import UNQUANTIZED_TYPES, file_types_by_number, tensor_types
 from edgeeval.records import Artifact, Provenance
 from edgeeval.store import Workspace, digest, read_json, text_digest, write_json
 
 _SUPERBLOCK = 256
 """Row widths that K-, IQ- and TQ-types can be cut into are multiples of this."""
-_INSPECT_VERSION = 2
+_INSPECT_VERSION = 3
 _CHUNK_BYTES = 1 << 22
 
 _VOCABULARY_KEY = "tokenizer.ggml.tokens"
-_TOKENIZER_KEYS = (
+TEMPLATE_KEY = "tokenizer.chat_template"
+TOKENIZER_KEYS = (
     "tokenizer.ggml.model",
     "tokenizer.ggml.pre",
     _VOCABULARY_KEY,
@@ -46,15 +46,23 @@ class TensorInfo:
     size_bytes: int
     fell_back: bool
 
+    @property
+    def bpw(self) -> float:
+        """Bits per weight."""
+        return 8 * self.size_bytes / self.n_params
+
 
 @dataclass(frozen=True)
 class GgufInfo:
     """What stands in a GGUF file."""
 
+    kind: str
+    """`general.type`: "model", or such as "adapter", "mmproj", "imatrix"."""
     architecture: str
     name: str
     label: str
     """`general.file_type` by the name users know, or "unknown"."""
+    quantization_version: int | None
     n_ctx_train: int | None
     n_vocab: int | None
     vocabulary_sha256: str
@@ -64,7 +72,12 @@ class GgufInfo:
     imatrix: str
     n_files: int
     """1, or the parts of a split model."""
+    size_bytes: int
+    """Of all of them."""
+    metadata: Mapping[str, Any]
+    """Every key: a number, a text, or the `ArrayField` that stands for an array."""
     tensors: tuple[TensorInfo, ...]
+    """None in a file that holds a vocabulary only."""
 
     @property
     def has_chat_template(self) -> bool:
@@ -77,9 +90,16 @@ class GgufInfo:
         return sum(tensor.n_params for tensor in self.tensors)
 
     @property
-    def bpw(self) -> float:
-        """Bits per weight over all tensors."""
-        return 8 * sum(tensor.size_bytes for tensor in self.tensors) / self.n_params
+    def bpw(self) -> float | None:
+        """Bits per weight over all tensors; None where there are none."""
+        n_bytes = sum(tensor.size_bytes for tensor in self.tensors)
+        return 8 * n_bytes / self.n_params if self.tensors else None
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return what the metadata say of the architecture; the keys begin with its name."""
+        start = f"{self.architecture}."
+        return {key: value for key, value in self.metadata.items() if key.startswith(start)}
 
     def shares(self, *, fallback_only: bool = False) -> dict[str, float]:
         """Return tensor type -> share of all parameters, largest first."""
@@ -90,25 +110,25 @@ class GgufInfo:
         return {kind: count / self.n_params for kind, count in counts.most_common()}
 
 
-def _block_size(label: str) -> int:
-    """Return the width of the blocks that a label's type cuts rows into."""
-    if label in tensor_types():
-        return tensor_types()[label].block
-    return _SUPERBLOCK if label.startswith(("Q", "IQ", "TQ")) else 1
+def _block_size(wanted: str) -> int:
+    """Return the width of the blocks that a type, or a label's types, cut rows into."""
+    if wanted in tensor_types():
+        return tensor_types()[wanted].block
+    return _SUPERBLOCK if wanted.startswith(("Q", "IQ", "TQ")) else 1
 
 
-def _fell_back(label: str, kind: str, shape: tuple[int, ...], block_size: int) -> bool:
-    """Tell whether llama.cpp's `tensor_type_fallback` (llama-quant.cpp) chose this type.
+def _fell_back(wanted: str, entry: TensorEntry) -> bool:
+    """Tell whether llama.cpp's `tensor_type_fallback` (llama-quant.cpp) chose a tensor's type.
 
     It does so exactly where a row cannot be cut into the wanted type's blocks. Tensors of one
     dimension, F32 and BF16 ones were never to be quantized: no fallback ends in those.
     """
-    wanted = _block_size(label)
+    block = _block_size(wanted)
     return (
-        len(shape) > 1
-        and kind not in ("F32", "BF16")
-        and shape[0] % wanted != 0
-        and block_size < wanted
+        entry.kind.name not in (wanted, "F32", "BF16")
+        and len(entry.shape) > 1
+        and entry.shape[0] % block != 0
+        and entry.kind.block < block
     )
 
 
@@ -117,39 +137,37 @@ def read_gguf(path: Path, overrides: Mapping[str, str] | None = None) -> GgufInf
 
     Args:
         path: the file; of a split one, the first.
-        overrides: regular expression -> tensor type: what a mix asked for fell back from nothing.
+        overrides: regular expression -> tensor type: what a mix asked for.
 
     Raises:
-        ModelFileError: it is missing, not GGUF, broken, truncated, or has no tensors.
+        ModelFileError: it is missing, not GGUF, broken or truncated.
     """
-    return _info(path, [read_header(part) for part in shard_paths(path)], overrides or {})
+    return _info(read_parts(path), overrides or {})
 
 
-def _info(path: Path, headers: Sequence[Header], overrides: Mapping[str, str]) -> GgufInfo:
-    entries = [entry for header in headers for entry in header.tensors]
-    if not entries:
-        raise ModelFileError(f"{path}: a GGUF file without tensors")
-    fields = headers[0].fields
-    if fields.get("split.tensors.count", len(entries)) != len(entries):
-        raise ModelFileError(f"{path}: its parts do not belong together; get them all again")
-    number = fields.get("general.file_type")
-    label = file_types_by_number().get(number, "unknown") if isinstance(number, int) else "unknown"
-    architecture = str(fields.get("general.architecture", "unknown"))
-    n_ctx_train = fields.get(f"{architecture}.context_length")
+def _info(parts: Sequence[Part], overrides: Mapping[str, str]) -> GgufInfo:
+    fields = parts[0].header.fields
+    architecture = _text(fields, "general.architecture", "unknown")
+    file_type = _number(fields, "general.file_type")
+    label = "unknown" if file_type is None else file_types_by_number().get(file_type, "unknown")
     vocabulary = fields.get(_VOCABULARY_KEY)
     has_vocabulary = isinstance(vocabulary, ArrayField)
-    template = fields.get("tokenizer.chat_template")
+    template = fields.get(TEMPLATE_KEY)
     return GgufInfo(
+        kind=_text(fields, "general.type", "model"),
         architecture=architecture,
-        name=str(fields.get("general.name", "")),
+        name=_text(fields, "general.name", ""),
         label=label,
-        n_ctx_train=n_ctx_train if isinstance(n_ctx_train, int) else None,
+        quantization_version=_number(fields, "general.quantization_version"),
+        n_ctx_train=_number(fields, f"{architecture}.context_length"),
         n_vocab=vocabulary.length if isinstance(vocabulary, ArrayField) else None,
         vocabulary_sha256=_digest_of(fields, (_VOCABULARY_KEY,)) if has_vocabulary else "",
-        tokenizer_sha256=_digest_of(fields, _TOKENIZER_KEYS) if has_vocabulary else "",
+        tokenizer_sha256=_digest_of(fields, TOKENIZER_KEYS) if has_vocabulary else "",
         chat_template_sha256=text_digest(template) if isinstance(template, str) else "",
         imatrix=_imatrix_note(fields),
-        n_files=len(headers),
+        n_files=len(parts),
+        size_bytes=sum(part.header.size_bytes for part in parts),
+        metadata=fields,
         tensors=tuple(
             TensorInfo(
                 name=entry.name,
@@ -157,16 +175,27 @@ def _info(path: Path, headers: Sequence[Header], overrides: Mapping[str, str]) -
                 shape=entry.shape,
                 n_params=entry.n_params,
                 size_bytes=entry.size_bytes,
-                fell_back=not _was_asked_for(overrides, entry.name, entry.kind.name)
-                and _fell_back(label, entry.kind.name, entry.shape, entry.kind.block),
+                fell_back=_fell_back(_wanted(overrides, entry.name, label), entry),
             )
-            for entry in entries
+            for part in parts
+            for entry in part.header.tensors
         ),
     )
 
 
-def _was_asked_for(overrides: Mapping[str, str], name: str, kind: str) -> bool:
-    return next((one for pattern, one in overrides.items() if re.search(pattern, name)), "") == kind
+def _text(fields: Mapping[str, Any], key: str, otherwise: str) -> str:
+    value = fields.get(key)
+    return value if isinstance(value, str) else otherwise
+
+
+def _number(fields: Mapping[str, Any], key: str) -> int | None:
+    value = fields.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _wanted(overrides: Mapping[str, str], name: str, label: str) -> str:
+    """Return the type that a mix asked for, or the label, which stands for llama.cpp's choice."""
+    return next((kind for pattern, kind in overrides.items() if re.search(pattern, name)), label)
 
 
 def _digest_of(fields: Mapping[str, Any], keys: Sequence[str]) -> str:
@@ -177,40 +206,66 @@ def _digest_of(fields: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 def _imatrix_note(fields: Mapping[str, Any]) -> str:
     """Return what llama-quantize wrote of the imatrix: dataset (or file) and chunks."""
-    name = fields.get("quantize.imatrix.dataset") or fields.get("quantize.imatrix.file")
-    chunks = fields.get("quantize.imatrix.chunks_count")
-    if name is None:
-        return ""
-    return f"{name}, {chunks} chunks" if chunks is not None else str(name)
+    keys = ("quantize.imatrix.dataset", "quantize.imatrix.file")
+    name = next((text for key in keys if (text := _text(fields, key, ""))), "")
+    chunks = _number(fields, "quantize.imatrix.chunks_count")
+    return f"{name}, {chunks} chunks" if name and chunks is not None else name
 
 
-def _weights_sha256(parts: Sequence[Path], headers: Sequence[Header], architecture: str) -> str:
-    """Hash what a model computes with: hyperparameters, tensor table, tensor data."""
-    fields = headers[0].fields
-    keys = sorted(key for key in fields if key.startswith(f"{architecture}."))
-    hasher = hashlib.sha256(digest([keys, _digest_of(fields, keys)]).encode())
-    for part, header in zip(parts, headers, strict=True):
-        table = [
-            [one.name, one.kind.name, one.shape, one.start - header.data_start]
-            for one in header.tensors
-        ]
-        hasher.update(digest(table).encode())
-        with part.open("rb") as file:
-            file.seek(header.data_start)
-            while chunk := file.read(_CHUNK_BYTES):
-                hasher.update(chunk)
-    return hasher.hexdigest()
+def tensor_digests(path: Path) -> dict[str, str]:
+    """Hash the data of every tensor of a file; reads all of it.
+
+    Args:
+        path: the file; of a split one, the first.
+
+    Returns:
+        Tensor name -> sha256.
+
+    Raises:
+        ModelFileError: as `read_gguf`.
+    """
+    return _digests(read_parts(path))
 
 
-def summary(path: Path, info: GgufInfo) -> dict[str, Any]:
+def _digests(parts: Sequence[Part]) -> dict[str, str]:
+    digests = {}
+    for part in parts:
+        with part.path.open("rb") as file:
+            for entry in part.header.tensors:
+                hasher = hashlib.sha256()
+                file.seek(entry.start)
+                left = entry.size_bytes
+                while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
+                    hasher.update(chunk)
+                    left -= len(chunk)
+                digests[entry.name] = hasher.hexdigest()
+    return digests
+
+
+def weights_sha256(info: GgufInfo, digests: Mapping[str, str]) -> str:
+    """Hash what a model computes with: architecture, hyperparameters, tensors and their data.
+
+    In what order a file holds its tensors, how it pads them, and in how many files they are makes
+    no difference.
+
+    Args:
+        info: what stands in the file.
+        digests: of its tensors' data, as `tensor_digests` returns them.
+    """
+    keys = sorted(info.hyperparameters)
+    table = [[one.name, one.type, one.shape, digests[one.name]] for one in info.tensors]
+    return digest([info.architecture, keys, _digest_of(info.metadata, keys), sorted(table)])
+
+
+def summary(info: GgufInfo) -> dict[str, Any]:
     """Return what an artifact's record says of its file, rounded for people."""
     fallback = info.shares(fallback_only=True)
     return {
-        "size_bytes": sum(part.stat().st_size for part in shard_paths(path)),
+        "size_bytes": info.size_bytes,
         "architecture": info.architecture,
         "label": info.label,
         "n_params": info.n_params,
-        "bpw": round(info.bpw, 4),
+        "bpw": None if info.bpw is None else round(info.bpw, 4),
         "type_shares": {kind: round(share, 6) for kind, share in info.shares().items()},
         "fallback_share": round(sum(fallback.values()), 6),
         "fallback_types": {kind: round(share, 6) for kind, share in fallback.items()},
@@ -241,20 +296,21 @@ def describe(
         overrides: as in `read_gguf`.
 
     Raises:
-        ModelFileError: as `read_gguf`.
+        ModelFileError: as `read_gguf`, or there are no tensors in it.
     """
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file")
-    parts = shard_paths(path)
-    hashes = [workspace.file_sha256(part) for part in parts]
+    hashes = [workspace.file_sha256(part) for part in shard_paths(path)]
     sha256 = hashes[0] if len(hashes) == 1 else digest(hashes)
     key = digest([sha256, overrides or {}])[:16] if overrides else sha256
     cached = workspace.folder("inspected") / f"{key}-{_INSPECT_VERSION}.json"
     if not cached.exists():
-        headers = [read_header(part) for part in parts]
-        info = _info(path, headers, overrides or {})
-        weights = _weights_sha256(parts, headers, info.architecture)
-        write_json(cached, summary(path, info) | {"weights_sha256": weights})
+        parts = read_parts(path)
+        info = _info(parts, overrides or {})
+        if not info.tensors:
+            raise ModelFileError(f"{path}: a GGUF file without tensors: nothing can run it")
+        weights = weights_sha256(info, _digests(parts))
+        write_json(cached, summary(info) | {"weights_sha256": weights})
     return Artifact(
         name=name,
         path=str(path),

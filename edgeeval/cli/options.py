@@ -1,5 +1,6 @@
 """Options that several verbs share, and the talk on stderr."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -29,6 +30,10 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress on stderr
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
+_COUNTED = re.compile(r"\b\d[\d.,]* ?(of|%|MB|tensors|chunks).*")
+"""What counts in a line of progress: `block 3 of 40`, `60 % written`."""
+
+
 def words(value: str | None) -> tuple[str, ...]:
     """Split a comma-separated option."""
     return tuple(word.strip() for word in value.split(",") if word.strip()) if value else ()
@@ -39,14 +44,15 @@ def talker(quiet: bool) -> Callable[[str], None]:
     if quiet:
         return lambda line: None
     if not sys.stderr.isatty():
-        last_start = ""
+        last_step = ""
 
         def say_starts(line: str) -> None:
-            nonlocal last_start
-            start = line.split(": block", 1)[0]
-            if ": block" not in line or start != last_start:
+            """Print a line unless only its numbers differ from the one before it."""
+            nonlocal last_step
+            step = _COUNTED.sub("", line)
+            if step != last_step:
                 click.echo(line, err=True)
-            last_start = start
+            last_step = step
 
         return say_starts
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from edgeeval.cli.columns import columns
+
 
 @click.group()
 def command() -> None:
-    """List prompt sets and suites, or show one."""
+    """List prompt sets and suites, show one, or import a published data set."""
 
 
 @command.command("list")
@@ -30,16 +32,7 @@ def list_sets(markdown: bool) -> None:
         spent = (suite.n_ctx, suite.samples, suite.max_tokens, suite.cost_repeats)
         costs.append([name, *map(str, spent)])
     for table in (rows, costs):
-        click.echo(_markdown(table) if markdown else _columns(table))
-
-
-def _columns(rows: list[list[str]]) -> str:
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines) + "\n"
+        click.echo(_markdown(table) if markdown else columns(table) + "\n")
 
 
 def _markdown(rows: list[list[str]]) -> str:
@@ -64,3 +57,67 @@ def show(name: str, items: int) -> None:
     click.echo(loaded.header.model_dump_json(by_alias=True, indent=1))
     for item in loaded.items[:items]:
         click.echo(item.model_dump_json(indent=1))
+
+
+_PROBLEMS_SHOWN = 5
+
+
+@command.command("import")
+@click.argument("name")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write (.jsonl). Without it, the prompt set is printed.",
+)
+@click.option("--id", "set_id", help="Id of the prompt set.  [default: NAME]")
+@click.option("--limit", type=click.IntRange(1), help="Draw so many of the items, always the same.")
+@click.option("--strict", is_flag=True, help="Exit 2 and write nothing if a row is broken.")
+def import_data_set(
+    name: str, path: Path, output: Path | None, set_id: str | None, limit: int | None, strict: bool
+) -> None:
+    """Make a prompt set of a published data set NAME, from the file or folder PATH.
+
+    `edgeeval eval … --prompts OUT.jsonl` takes the file. Rows that cannot be used are counted and
+    shown; `edgeeval prompts catalogue` lists the names.
+    """
+    from edgeeval.errors import PromptSetError, one_line
+    from edgeeval.prompts.upstream import import_set, lines_of, write_set
+
+    made = import_set(name, path, set_id=set_id, limit=limit)
+    for problem in made.problems[:_PROBLEMS_SHOWN]:
+        click.echo(one_line(f"{problem.where}: {problem.reason}"), err=True)
+    if len(made.problems) > _PROBLEMS_SHOWN:
+        click.echo(f"… and {len(made.problems) - _PROBLEMS_SHOWN} more", err=True)
+    if made.problems and strict:
+        raise PromptSetError(f"{path}: {len(made.problems)} rows with problems; nothing written")
+    if output is None:
+        for line in lines_of(made):
+            click.echo(line)
+    else:
+        write_set(output, made)
+    drawn = f", {len(made.items)} of them drawn" if len(made.items) < made.n_found else ""
+    click.echo(
+        f"{made.header.id}: {made.n_found} items of {made.n_rows} rows, "
+        f"{len(made.problems)} problems{drawn}; the suites standard and full take it",
+        err=True,
+    )
+
+
+@command.command("catalogue")
+@click.argument("name", required=False)
+def show_catalogue(name: str | None) -> None:
+    """List the data sets that can be imported, or say all that is known of NAME."""
+    from edgeeval.errors import InputError, did_you_mean
+    from edgeeval.prompts.upstream import IMPORTERS
+    from edgeeval.prompts.upstream.catalogue import catalogue
+
+    entries = {one: catalogue()[one.partition(":")[0]] for one in IMPORTERS}
+    if name is None:
+        rows = [[one, entry.licence, ", ".join(entry.files)] for one, entry in entries.items()]
+        click.echo(columns([["name", "licence", "files"], *rows]), nl=False)
+    elif name in entries:
+        click.echo(entries[name].model_dump_json(indent=1))
+    else:
+        raise InputError(f"data set {name!r} is unknown{did_you_mean(name, entries)}")

@@ -26,8 +26,21 @@ BUILD_OPTIONS: list[_Decorator] = [
         type=click.Choice(["BF16", "F16", "F32"]),
         help="Unquantized type of the reference.  [default: the recipe's, or BF16]",
     ),
-    click.option("--converter", type=_FILE, help="A llama.cpp checkout whose converter to use."),
-    click.option("--converter-python", type=_FILE, help="The interpreter that runs it."),
+    click.option(
+        "--quantized-reference", is_flag=True, help="Accept a reference that is quantized itself."
+    ),
+    click.option(
+        "--converter",
+        type=_FILE,
+        envvar="EDGEEVAL_CONVERTER",
+        help="A llama.cpp checkout whose converter to use.",
+    ),
+    click.option(
+        "--converter-python",
+        type=_FILE,
+        envvar="EDGEEVAL_CONVERTER_PYTHON",
+        help="The interpreter that runs it.",
+    ),
     click.option(
         "--keep",
         type=click.Choice(["none", "levels", "all"]),
@@ -39,7 +52,6 @@ BUILD_OPTIONS: list[_Decorator] = [
 
 MEASURE_OPTIONS: list[_Decorator] = [
     click.option("--reference", help="Unquantized GGUF file; FILES are the levels."),
-    click.option("--quantized-reference", is_flag=True, help="Accept a quantized --reference."),
     click.option(
         "--max-level-files", type=click.IntRange(1), help="Level files on the disk at one time."
     ),
@@ -87,24 +99,22 @@ def recipe_from(options: dict[str, Any]) -> "Recipe":
     from edgeeval.recipe import recipe_of, recipe_of_files
 
     targets = options["targets"]
+    changes = {
+        "imatrix": options["imatrix"],
+        "reference_type": options["reference_type"],
+        "quantized_reference": options["quantized_reference"],
+    }
     if options.get("reference") is not None:
         if not targets:
             raise InputError("--reference: give the levels' GGUF files behind it")
         if options["levels"]:
             raise InputError("--levels belongs to a recipe; with --reference just give the files")
-        return recipe_of_files(
-            options["reference"], targets, quantized_reference=options["quantized_reference"]
-        )
+        return recipe_of_files(options["reference"], targets, **changes)
     if len(targets) != 1:
         raise InputError(
             "give one RECIPE or MODEL, or --reference FILE with the levels' GGUF files"
         )
-    return recipe_of(
-        targets[0],
-        levels=words(options["levels"]),
-        imatrix=options["imatrix"],
-        reference_type=options["reference_type"],
-    )
+    return recipe_of(targets[0], levels=words(options["levels"]), **changes)
 
 
 def request_from(options: dict[str, Any]) -> "Request":

@@ -6,19 +6,22 @@ quant_recipes/tables/expected.yaml (measured on one small model, and called so).
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edgeeval import stats
+from edgeeval.compare.estimates import ALPHA
 from edgeeval.compare.verdicts import LEVEL_OF_ERROR, metric_id
 from edgeeval.errors import InputError
 from edgeeval.records import LevelResult, Requirement, Results
 from edgeeval.resources import data_dir
+from edgeeval.scores import SCORERS, scorer
 from edgeeval.scores.table import Metric
+from edgeeval.stats.intervals import MINIMUM_CLUSTERS, t_quantile
 from edgeeval.yamlfile import read_yaml
 
-_Z95 = 1.959964
 _FLIPS = {"tasks.accuracy": "tasks.flips"}
 """Paired share -> the metric that says how many of its items change."""
 
@@ -61,18 +64,35 @@ def shipped_expectations() -> Expected:
 def expectations_of(results: Results) -> Expected:
     """Return what an earlier evaluation says of its levels.
 
-    The spread of one item is taken back out of the interval: half its width, over z and 1/√n.
+    The spread of one item is taken back out of the interval: half its width, over t and 1/√n. An
+    item is what a plan counts (for lm.* a window, where a report counts tokens).
     """
-    return {level.name: dict(_expected(level)) for level in results.levels}
+    counts = _item_counts(results)
+    return {level.name: dict(_expected(level, counts)) for level in results.levels}
 
 
-def _expected(level: LevelResult) -> list[tuple[str, tuple[float, float]]]:
+def _item_counts(results: Results) -> dict[str, int]:
+    """Return metric -> the items that were run for it."""
+    per_kind: Counter[str] = Counter()
+    for one in results.prompt_sets:
+        per_kind[one.kind] += one.n_items
+    return {
+        metric.id: sum(per_kind[kind] for kind in module.KINDS)
+        for module in map(scorer, SCORERS)
+        for metric in module.METRICS
+    }
+
+
+def _expected(
+    level: LevelResult, counts: Mapping[str, int]
+) -> list[tuple[str, tuple[float, float]]]:
     found = []
     for key, metric in level.metrics.items():
         judged = metric.delta or metric.estimate
-        if judged.value is None or judged.lower is None or judged.upper is None or not judged.n:
+        n = counts.get(metric_id(key), 0)
+        if judged.value is None or judged.lower is None or judged.upper is None or n < 2:
             continue
-        spread = (judged.upper - judged.lower) / 2 * math.sqrt(judged.n) / _Z95
+        spread = (judged.upper - judged.lower) / 2 * math.sqrt(n) / t_quantile(ALPHA, n - 1)
         found.append((metric_id(key), (judged.value, spread)))
     return found
 
@@ -110,20 +130,24 @@ def _delta80(
     requirement: Requirement, metric: Metric, n: int, alpha: float, found: tuple[float, float]
 ) -> float | None:
     value, spread = found
+    is_margin = requirement.kind == "margin"
+    if requirement.kind == "min" or metric.paired != is_margin:
+        return None  # what is expected of a paired metric is its difference, not its value
     if metric.method == "share":
         rate = min(max(value, 0.0), 1.0)
-        if requirement.kind == "margin":
-            return stats.delta80_paired_shares(n, rate, alpha)
-        return stats.delta80_share(n, rate, alpha) if requirement.kind == "max" else None
-    if metric.method in _OF_MEANS and n >= 2 and requirement.kind != "min":
-        centre = 0.0 if requirement.kind == "margin" else value
-        return stats.delta80_mean(n, centre, spread, alpha)
+        if not is_margin:
+            return stats.delta80_share(n, rate, alpha)
+        return stats.delta80_paired_shares(n, rate, alpha) if metric.id in _FLIPS else None
+    if metric.method in _OF_MEANS and n >= MINIMUM_CLUSTERS:
+        return stats.delta80_mean(n, 0.0 if is_margin else value, spread, alpha)
     return None
 
 
 def cannot_pass(requirement: Requirement, metric: Metric, n: int, n_levels: int) -> bool:
     """Tell whether not even a level without any change could pass: the sample is too small."""
     alpha = 2 * LEVEL_OF_ERROR / max(1, n_levels)
+    if metric.method in _OF_MEANS:
+        return n < MINIMUM_CLUSTERS
     if metric.method != "share" or requirement.kind == "min":
         return False
     if requirement.kind == "margin":

@@ -13,7 +13,7 @@ in the workspace as soon as it is finished, so calling it again goes on where it
 
 from pathlib import Path
 
-from edgeeval.pipeline.bundle import open_bundle, write_bundle
+from edgeeval.pipeline.bundle import foreign_of, write_bundle
 from edgeeval.pipeline.conclude import conclude
 from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
 from edgeeval.pipeline.measure import Measurement, measurer_for
@@ -26,7 +26,6 @@ from edgeeval.pipeline.request import (
 )
 from edgeeval.records import Results
 from edgeeval.run.device import find_engine
-from edgeeval.run.foreign import Foreign
 from edgeeval.run.schedule import Progress
 from edgeeval.store import Workspace
 
@@ -68,12 +67,6 @@ def evaluate(
         ladder = Ladder(request, workspace, engine, progress, chosen.foreign)
         measured = Measurement(request, ladder, measurer, progress).run()
         return conclude(request, chosen, measurer, measured)
-
-
-def foreign_of(request: Request, workspace: Workspace) -> Foreign | None:
-    """Return the reference's run, where the recipe takes it from a bundle."""
-    path = request.recipe.model.bundle
-    return None if path is None else open_bundle(workspace, path)
 
 
 def bundle(

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edgeeval import records
 from edgeeval.errors import InputError
+from edgeeval.pipeline.request import Request
 from edgeeval.prompts import Suite
 from edgeeval.prompts.load import Header
 from edgeeval.run.foreign import Foreign, Plan
@@ -109,6 +110,12 @@ def _files(
 
 
 # -- reading -------------------------------------------------------------------------------------
+
+
+def foreign_of(request: Request, workspace: Workspace) -> Foreign | None:
+    """Return the reference's run, where the recipe takes it from a bundle."""
+    path = request.recipe.model.bundle
+    return None if path is None else open_bundle(workspace, path)
 
 
 def open_bundle(workspace: Workspace, path: Path) -> Foreign:

@@ -24,6 +24,7 @@ from edgeeval.compare.power import (
 )
 from edgeeval.compare.verdicts import metric_id
 from edgeeval.errors import EdgeevalError, InputError, NotFetched
+from edgeeval.pipeline.bundle import foreign_of
 from edgeeval.pipeline.ladder import Ladder, Rung
 from edgeeval.pipeline.measure import measurer_for
 from edgeeval.pipeline.request import Chosen, Request, choose
@@ -124,11 +125,11 @@ def forecast(
         InputError: the request cannot be carried out.
         WorkspaceBusy: another process works in this workspace.
     """
-    chosen = choose(request)
     with workspace.locked():
+        chosen = choose(request, foreign_of(request, workspace))
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
         try:
-            ladder = Ladder(request, workspace, engine, progress)
+            ladder = Ladder(request, workspace, engine, progress, chosen.foreign)
         except NotFetched as error:
             return _before_fetching(request, workspace, str(error))
         return _Forecaster(request, chosen, workspace, engine, ladder, progress).forecast()
@@ -183,7 +184,10 @@ class _Forecaster:
     def forecast(self) -> Forecast:
         reference = self.ladder.reference.known()
         # Tokens are planned with the reference's tokenizer, which is that of what it is made of.
-        present = next((one for one in (reference, self.ladder.source) if _is_there(one)), None)
+        # A bundle's reference is not here: its levels stand in for it.
+        levels = [rung.known() for rung in self.ladder.rungs] if self.chosen.foreign else []
+        candidates = (reference, self.ladder.source, *levels)
+        present = next((one for one in candidates if _is_there(one)), None)
         files = self._files(reference, present)
         planned_with = reference or present
         plans = self.measurer.plans(planned_with) if planned_with else []
@@ -209,32 +213,31 @@ class _Forecaster:
     def _files(
         self, reference: Artifact | None, present: Artifact | None
     ) -> tuple[PlannedFile, ...]:
-        recipe = self.request.recipe
-        is_checkpoint = recipe.model.is_checkpoint
-        rungs = (self.ladder.reference, *self.ladder.rungs)
-        return tuple(
-            self._file(
-                rung, reference or present, "to convert" if is_first and is_checkpoint else ""
+        source = reference or present
+        if self.chosen.foreign is not None:
+            first = PlannedFile(self.ladder.reference.name, "in the bundle", None, False)
+        else:
+            is_checkpoint = self.request.recipe.model.is_checkpoint
+            first = self._file(
+                self.ladder.reference, source, "to convert" if is_checkpoint else "to build"
             )
-            for is_first, rung in zip([True, *[False] * len(rungs)], rungs, strict=False)
-        )
+        return (first, *(self._file(rung, source, "to build") for rung in self.ladder.rungs))
 
     def _file(self, rung: Rung, source: Artifact | None, what: str) -> PlannedFile:
-        known = None if what else rung.known()
-        if _is_there(known):
-            assert known is not None  # it is there
-            return PlannedFile(rung.name, "there", known.size_bytes, is_estimate=False)
+        """Return what is known of a file; `what` is to be done if it is not there."""
+        known = rung.known()
         if known is not None:
-            return PlannedFile(rung.name, "to build", known.size_bytes, is_estimate=False)
+            is_there = Path(known.path).exists()
+            return PlannedFile(rung.name, "there" if is_there else what, known.size_bytes, False)
         wanted = rung.build(source) if rung.build and source else None
         if wanted is None:
-            return _unseen(self.request.recipe, rung.name, what or "to build")
+            return _unseen(self.request.recipe, rung.name, what)
         try:
             size = planned_bytes(self.workspace, self.engine, wanted)
         except EdgeevalError as error:
             self.progress(f"{rung.name}: {error}")
-            return PlannedFile(rung.name, "to build", None, is_estimate=True)
-        return PlannedFile(rung.name, "to build", size, is_estimate=False)
+            return PlannedFile(rung.name, what, None, is_estimate=True)
+        return PlannedFile(rung.name, what, size, is_estimate=False)
 
     def _rates(self, artifact: Artifact) -> dict[str, float]:
         """Return how fast this machine decodes, from a few seconds' measurement kept by file."""
@@ -267,12 +270,12 @@ class _Forecaster:
 
     def _disk_bytes(self, files: Sequence[PlannedFile], plans: Sequence[Plan]) -> int:
         """Return what has to be written: files to build, as many as stay, and log-probabilities."""
-        sizes = [file.size_bytes or 0 for file in files if file.what != "there"]
-        is_new_reference = files[0].what != "there"
-        reference, levels = (sizes[0], sizes[1:]) if is_new_reference else (0, sizes)
+        to_do = [file.size_bytes or 0 if file.what.startswith("to ") else 0 for file in files]
+        reference, levels = to_do[0], to_do[1:]
         if self.request.keep == "none" and self.request.max_level_files:
             levels = sorted(levels)[-self.request.max_level_files :]
-        logprobs = sum(_logprob_bytes(plan) for plan in plans)
+        is_kept_already = self.chosen.foreign is not None
+        logprobs = 0 if is_kept_already else sum(_logprob_bytes(plan) for plan in plans)
         return reference + sum(levels) + min(logprobs, self.request.cache_bytes)
 
     def _elapsed_s(
@@ -299,7 +302,7 @@ class _Forecaster:
         building = sum(
             n_params / pace * (_IQ_SLOWNESS if file.name.startswith("IQ") else 1)
             for file in files
-            if file.what != "there"
+            if file.what.startswith("to ")
         )
         return decoding + building + (timing * n_new if "cost" in self.chosen.scorers else 0.0)
 

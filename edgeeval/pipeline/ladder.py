@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgeeval.artifact.checkpoint import read_checkpoint
 from edgeeval.artifact.convert import convert, converted_path
 from edgeeval.artifact.converter import find_converter
 from edgeeval.artifact.imatrix import (
@@ -126,6 +127,13 @@ class Ladder:
         )
 
         kind = recipe.reference
+        stored_as = read_checkpoint(found.path).quantization
+        if stored_as is not None and not recipe.quantized_reference:
+            raise InputError(
+                f"{found.path}: its weights are quantized ({stored_as}), so a reference made of it "
+                "is none; take the original model, or say quantized_reference: true in the recipe"
+            )
+        origin = f"dequantized from {stored_as}, converted" if stored_as else "converted"
         target = converted_path(self._workspace, converter, found.path, kind)
 
         def make() -> Artifact:
@@ -136,7 +144,7 @@ class Ladder:
                 self._workspace,
                 path,
                 name=kind,
-                source=f"converted from {recipe.model.describe()}",
+                source=f"{origin} from {recipe.model.describe()}",
                 provenance=replace(found.provenance, how="converted", converter=converter.id),
             )
             keep_record(artifact)

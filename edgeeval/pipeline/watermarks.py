@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from edgeeval.artifact.inspect import quantized_types
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
+from edgeeval.prompts.overlap import N_WORDS, overlap, shingles
 from edgeeval.recipe import QUANTIZATION_TYPES
 from edgeeval.records import Artifact
 
@@ -16,6 +17,7 @@ def watermarks(request: Request, chosen: Chosen, finished: Finished) -> tuple[st
         *_of_the_bundle(chosen),
         *_of_the_request(request),
         *_of_the_levels(request, finished),
+        *_of_the_imatrix(request, chosen, finished),
         *_of_the_plans(finished),
     )
 
@@ -64,6 +66,32 @@ def _of_the_levels(request: Request, finished: Finished) -> Iterator[str]:
     for asked in request.recipe.levels:
         if asked.type in QUANTIZATION_TYPES and (note := QUANTIZATION_TYPES[asked.type].note):
             yield f"{asked.label}: {note}."
+
+
+def _of_the_imatrix(request: Request, chosen: Chosen, finished: Finished) -> Iterator[str]:
+    """Say where levels may be flattered: they were tuned on the text that they are tested on."""
+    wanted = request.recipe.imatrix
+    if wanted is not None and wanted.text is not None:
+        calibration = shingles(wanted.text.read_text(encoding="utf-8", errors="replace"))
+        shares = {one.prompt_set.id: overlap(one.prompt_set, calibration) for one in chosen.sets}
+        found = [f"{name} ({share:.0%})" for name, share in shares.items() if share > 0]
+        if found:
+            yield (
+                f"The calibration text {wanted.text.name} holds text of these sets, runs of "
+                f"{N_WORDS} words counted: {', '.join(found)}. Levels with the imatrix look better "
+                "there than elsewhere."
+            )
+    given = {
+        level.imatrix
+        for level in finished.levels.values()
+        if level.imatrix and level.provenance.how != "quantized"
+    }
+    if given or (wanted is not None and wanted.file is not None):
+        names = ", ".join(sorted(given)) or (wanted.file.name if wanted and wanted.file else "")
+        yield (
+            f"Quantized with an imatrix whose calibration text is not here ({names}): whether it "
+            "holds text that the levels are tested on is unknown."
+        )
 
 
 def _fallbacks(levels: Sequence[Artifact]) -> Iterator[str]:

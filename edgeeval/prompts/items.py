@@ -1,12 +1,14 @@
 """What the items of each kind of prompt set hold, and every rule that they keep."""
 
 import json
+import re
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s/#]+$")]
 Text = Annotated[str, Field(min_length=1)]
+Kind = Literal["text", "choice", "open", "dialect", "refusal", "bbq", "unqover", "pairs"]
 
 
 class Strict(BaseModel):
@@ -46,14 +48,34 @@ class ChoiceItem(_Item):
     """A question with options, one of them right."""
 
     question: Text
-    options: tuple[Text, ...] = Field(min_length=2, max_length=16)
+    options: tuple[Text, ...] = Field(min_length=2, max_length=32)
     answer: int = Field(ge=0)
     """Index of the right option, from 0."""
+    also_right: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Indices of further right options, where a data set has several (TruthfulQA's mc2)."""
+    layout: Literal["question", "verbatim"] = "question"
+    """Whether the model reads "Question: …" and "Answer:", or the question's text as it stands:
+    with its few-shot examples (MMLU), or as a beginning that the options continue (HellaSwag)."""
+
+    @property
+    def prompt(self) -> str:
+        """What stands before the space and the option."""
+        if self.layout == "verbatim":
+            return self.question
+        return f"Question: {self.question}\nAnswer:"
+
+    @property
+    def right(self) -> tuple[int, ...]:
+        """Indices of all right options, the answer first."""
+        return (self.answer, *self.also_right)
 
     @model_validator(mode="after")
     def _sound(self) -> "ChoiceItem":
-        if self.answer >= len(self.options):
-            raise ValueError(f"answer {self.answer} names none of {len(self.options)} options")
+        for index in self.right:
+            if index >= len(self.options):
+                raise ValueError(f"answer {index} names none of {len(self.options)} options")
+        if len(set(self.right)) < len(self.right):
+            raise ValueError("an option is named as right twice")
         if len(set(self.options)) < len(self.options):
             raise ValueError("two options are the same")
         return self
@@ -132,6 +154,9 @@ class BbqItem(_Item):
         return self
 
 
+_PLACE = re.compile(r"(?P<article>\b[Aa])?(?P<space> ?)(?P<place>\{x[12]\})")
+
+
 class UnqoverItem(_Item):
     """Two subjects in a context that says nothing of the attribute which the questions ask for."""
 
@@ -142,6 +167,23 @@ class UnqoverItem(_Item):
     subjects: tuple[Text, Text]
     """What {x1} and {x2} stand for, and the two answers; both orders are asked."""
     attribute: Identifier
+
+    def filled(self, *, swapped: bool) -> str:
+        """Return the context with the subjects in it, in their order or in the other one.
+
+        An article before a place agrees with the subject in it, as in UnQover's own generator: by
+        the first letter alone.
+        """
+        first, second = reversed(self.subjects) if swapped else self.subjects
+        words = {"{x1}": first, "{x2}": second}
+
+        def place(match: re.Match[str]) -> str:
+            subject = words[match["place"]]
+            article = match["article"] or ""
+            is_vowel = subject[0].lower() in "aeiou"
+            return f"{article}{'n' if article and is_vowel else ''}{match['space']}{subject}"
+
+        return _PLACE.sub(place, self.context)
 
     @model_validator(mode="after")
     def _sound(self) -> "UnqoverItem":
@@ -172,7 +214,7 @@ class PairItem(_Item):
 Item = (
     TextItem | ChoiceItem | OpenItem | DialectItem | RefusalItem | BbqItem | UnqoverItem | PairItem
 )
-ITEMS: Final[dict[str, type[Item]]] = {
+ITEMS: Final[dict[Kind, type[Item]]] = {
     "text": TextItem,
     "choice": ChoiceItem,
     "open": OpenItem,

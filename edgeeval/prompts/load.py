@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from edgeeval.errors import PromptSetError, did_you_mean
-from edgeeval.prompts.items import ITEMS, Identifier, Item, Strict, Text, TextItem
+from edgeeval.prompts.items import ITEMS, Identifier, Item, Kind, Strict, Text, TextItem
 from edgeeval.resources import data_dir
 from edgeeval.store import digest
 
@@ -31,7 +31,7 @@ class Header(Strict):
     schema_: Literal["edgeeval/prompt-set@1"] = Field(alias="schema")
     id: Identifier
     version: int = Field(ge=1)
-    kind: Literal["text", "choice", "open", "dialect", "refusal", "bbq", "unqover", "pairs"]
+    kind: Kind
     """What the items are, and with it the primitive that runs them."""
     pool: Identifier
     """Only sets of one pool are averaged together."""
@@ -75,7 +75,8 @@ class PromptSet:
         return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """Say in one line what the first broken rule is, and for which key."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
@@ -102,7 +103,7 @@ def _parse_header(path: Path, number: int, value: dict[str, Any]) -> Header:
         if first["type"] == "extra_forbidden":
             known = [field.alias or name for name, field in Header.model_fields.items()]
             hint = did_you_mean(str(first["loc"][0]), known)
-        raise PromptSetError(f"{path}:{number}: header: {_explain(error)}{hint}") from None
+        raise PromptSetError(f"{path}:{number}: header: {explain(error)}{hint}") from None
 
 
 def load_set(path: Path) -> PromptSet:
@@ -131,7 +132,7 @@ def load_set(path: Path) -> PromptSet:
         try:
             item = ITEMS[header.kind].model_validate(value)
         except ValidationError as error:
-            raise PromptSetError(f"{path}:{number}: {_explain(error)}") from None
+            raise PromptSetError(f"{path}:{number}: {explain(error)}") from None
         if item.id in seen:
             raise PromptSetError(
                 f"{path}:{number}: id {item.id!r} was used on line {seen[item.id]}; ids are unique"

@@ -120,6 +120,8 @@ def _check(where: str, recipe: Recipe) -> None:
 def _check_labels(where: str, levels: Sequence[Level]) -> None:
     seen: set[str] = set()
     for index, level in enumerate(levels):
+        if level.hf is not None and level.name is None:
+            continue  # its files name it; of two uploaders' equal names, one gets a number
         if level.label in seen:
             raise RecipeError(
                 f"{where}: levels.{index}: {level.label!r} is given twice; give one a `name`"

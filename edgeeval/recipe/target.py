@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeeval.errors import RecipeError
-from edgeeval.recipe.load import load_recipe, parse_recipe
+from edgeeval.recipe.load import load_recipe, parse_recipe, recipe_names
 from edgeeval.recipe.schema import AS_GIVEN, Recipe
 from edgeeval.resources import data_dir
 
@@ -44,10 +44,17 @@ def _level(text: str) -> Any:
     return {"file": text} if text.endswith(".gguf") else text
 
 
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except OSError:  # no name that a file could have
+        return False
+
+
 def _model(text: str) -> dict[str, str]:
     if text.startswith("hf:"):
         return _hub_keys(text)
-    if Path(text).is_dir():
+    if _is_folder(text):
         return {"folder": text}
     return {"bundle" if text.endswith(BUNDLE_SUFFIX) else "gguf": text}
 
@@ -55,7 +62,7 @@ def _model(text: str) -> dict[str, str]:
 def _name(text: str) -> str:
     """Return a name for a recipe that nobody wrote."""
     stem = re.split(r"[@:]", text.removeprefix("hf:"))[0] if text.startswith("hf:") else text
-    stem = Path(stem).resolve().name if Path(stem).is_dir() else Path(stem).name
+    stem = Path(stem).resolve().name if _is_folder(stem) else Path(stem).name
     plain = re.sub(
         r"[^A-Za-z0-9._+-]+", "-", stem.removesuffix(".gguf").removesuffix(BUNDLE_SUFFIX)
     ).strip("-._+")
@@ -63,9 +70,16 @@ def _name(text: str) -> str:
 
 
 def is_recipe(target: str) -> bool:
-    """Tell whether a target names a recipe, and does not stand for one."""
+    """Tell whether a target names a recipe, and does not stand for one.
+
+    A shipped recipe's name is that recipe even beside a folder of the name, as `--output` makes
+    one; ./name is the folder.
+    """
     path = Path(target)
-    return not (target.startswith("hf:") or path.suffix == ".gguf" or path.is_dir())
+    stands = (
+        target.startswith("hf:") or path.suffix in {".gguf", BUNDLE_SUFFIX} or _is_folder(target)
+    )
+    return target in recipe_names() or not stands
 
 
 def recipe_of(
@@ -74,34 +88,33 @@ def recipe_of(
     levels: Sequence[str] = (),
     imatrix: str | None = None,
     reference_type: str | None = None,
+    quantized_reference: bool = False,
 ) -> Recipe:
     """Return the recipe that a target names, or the one that it stands for.
 
     Args:
         target: as in this module's docstring.
-        levels: for a recipe, its levels of these names only; else what to build, the ladder preset
-            "q2-q8" by default.
+        levels: what to build of a model, the ladder preset "q2-q8" by default; a recipe has its
+            own (`edgeeval.Request.levels` chooses among them).
         imatrix: calibration text, an imatrix file (.gguf, .dat), or "shipped" for the text that
             comes with edgeeval: replaces the recipe's.
         reference_type: unquantized type of the reference: replaces the recipe's. Without one a GGUF
             file is taken as it is.
+        quantized_reference: accept a reference that is itself quantized.
 
     Raises:
         RecipeError: there is no such recipe, or it is wrong.
     """
-    changes: dict[str, Any] = {}
-    if imatrix is not None:
-        shipped = data_dir("quant_recipes") / "calibration.txt"
-        given = shipped if imatrix == SHIPPED else Path(imatrix).resolve()
-        changes["imatrix"] = {"file" if given.suffix in {".gguf", ".dat"} else "text": str(given)}
-    if reference_type is not None:
-        changes["reference"] = reference_type
+    changes = _changes(imatrix, reference_type, quantized_reference)
     if is_recipe(target):
         return load_recipe(target, changes)
+    model = _model(target)
+    if "bundle" in model:
+        raise RecipeError(f"{target}: a bundle is a reference: --reference {target} LEVEL.gguf ...")
     content = {
         "name": _name(target),
-        "model": _model(target),
-        "reference": AS_GIVEN if target.endswith(".gguf") else DEFAULT_REFERENCE,
+        "model": model,
+        "reference": AS_GIVEN if _is_file(model) else DEFAULT_REFERENCE,
         "levels": [_level(level) for level in levels or (DEFAULT_LADDER,)],
         "suite": "quick",
         **changes,
@@ -110,22 +123,53 @@ def recipe_of(
 
 
 def recipe_of_files(
-    reference: str, levels: Sequence[str], *, quantized_reference: bool = False
+    reference: str,
+    levels: Sequence[str],
+    *,
+    imatrix: str | None = None,
+    reference_type: str | None = None,
+    quantized_reference: bool = False,
 ) -> Recipe:
-    """Return the recipe that compares ready-made files with a reference file, taken as it is.
+    """Return the recipe that compares levels with a reference file, taken as it is.
+
+    Args:
+        reference: a GGUF file, `hf:owner/name:FILE.gguf`, or a bundle.
+        levels: GGUF files; types are built of the reference.
+        imatrix: as in `recipe_of`.
+        reference_type: dequantize the reference to this type first.
+        quantized_reference: as in `recipe_of`.
 
     Raises:
         RecipeError: a name cannot be read.
     """
     model = _model(reference)
-    if "folder" in model or ("hf" in model and "file" not in model):
+    if not _is_file(model) and "bundle" not in model:
         raise RecipeError(f"--reference {reference}: give a GGUF file or a bundle")
     content = {
         "name": _name(model.get("file", reference)),
         "model": model,
         "reference": AS_GIVEN,
-        "quantized_reference": quantized_reference,
         "levels": [_level(level) for level in levels],
         "suite": "quick",
+        **_changes(imatrix, reference_type, quantized_reference),
     }
     return parse_recipe(content, "--reference", Path(), number_files=True)
+
+
+def _is_file(model: dict[str, str]) -> bool:
+    """Tell whether a model is a GGUF file, and not to be converted first."""
+    return "gguf" in model or "file" in model
+
+
+def _changes(
+    imatrix: str | None, reference_type: str | None, quantized_reference: bool
+) -> dict[str, Any]:
+    """Return the keys that options put into a recipe, or in the place of its own."""
+    changes: dict[str, Any] = {"quantized_reference": True} if quantized_reference else {}
+    if reference_type is not None:
+        changes["reference"] = reference_type
+    if imatrix is not None:
+        shipped = data_dir("quant_recipes") / "calibration.txt"
+        given = shipped if imatrix == SHIPPED else Path(imatrix).resolve()
+        changes["imatrix"] = {"file" if given.suffix in {".gguf", ".dat"} else "text": str(given)}
+    return changes

@@ -7,9 +7,9 @@ model whose rows 256 divides; they serve estimates, and the file's own tensor ta
 
 from typing import NamedTuple
 
-from edgeeval.ggml import tensor_types
+from edgeeval.ggml import UNQUANTIZED_TYPES, tensor_types
 
-UNQUANTIZED_TYPES = ("F32", "F16", "BF16")
+__all__ = ["QUANTIZATION_TYPES", "UNQUANTIZED_TYPES", "QuantizationType"]
 
 
 class QuantizationType(NamedTuple):

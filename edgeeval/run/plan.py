@@ -19,7 +19,7 @@ from edgeeval.run.template import ChatTemplate, Segment, encode
 from edgeeval.run.worker import Emit
 from edgeeval.store import write_json
 
-PLANNER_VERSION = 2
+PLANNER_VERSION = 3
 """Raise it when the same inputs give other blocks: every run id changes with it."""
 
 BLOCK_TOKENS = 2048

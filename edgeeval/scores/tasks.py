@@ -17,7 +17,7 @@ KINDS = ("choice",)
 
 ACCURACY = Metric("tasks.accuracy", "accuracy", "share", "higher", "share")
 ACCURACY_NORM = Metric("tasks.accuracy_norm", "accuracy per byte", "share", "higher", "share")
-MC2 = Metric("tasks.mc2", "probability of the right option", "share", "higher", "bounded")
+MC2 = Metric("tasks.mc2", "probability of the right options", "share", "higher", "bounded")
 FLIPS = Metric(
     "tasks.flips", "changed answers", "share", "max", "share", paired=False, is_change=True
 )
@@ -40,10 +40,10 @@ def _answer_per_byte(item: Any) -> int:
 
 
 def _right_probability(item: Any) -> float:
-    """Return the right option's share of the probability of all options (TruthfulQA's mc2)."""
+    """Return the right options' share of the probability of all (TruthfulQA's mc2)."""
     values = np.array(item["log_likelihoods"], np.float64)
     weights = np.exp(values - values.max())
-    return float(weights[item["answer"]] / weights.sum())
+    return float(weights[list(item["right"])].sum() / weights.sum())
 
 
 def score(level: Measured, reference: Measured, judged: JudgedTexts | None) -> Iterator[ScoreTable]:
@@ -69,13 +69,13 @@ def _tables(run: SetRun, base: SetRun) -> Iterator[ScoreTable]:
         return ScoreTable(metric, metric.id, run.set_id, run.pool, scores, chance=chance)
 
     def right(item: Any) -> bool:
-        return answer(item) == int(item["answer"])
+        return answer(item) in item["right"]
 
-    chance = float(np.mean([1 / len(item["log_likelihoods"]) for item in run.items.values()]))
-    yield table(ACCURACY, lambda item, _: right(item), chance)
-    yield table(
-        ACCURACY_NORM, lambda item, _: _answer_per_byte(item) == int(item["answer"]), chance
+    chance = float(
+        np.mean([len(item["right"]) / len(item["log_likelihoods"]) for item in run.items.values()])
     )
+    yield table(ACCURACY, lambda item, _: right(item), chance)
+    yield table(ACCURACY_NORM, lambda item, _: _answer_per_byte(item) in item["right"], chance)
     yield table(MC2, lambda item, _: _right_probability(item), chance)
     yield table(FLIPS, lambda item, other: answer(item) != answer(other))
     yield table(FLIPS_DOWN, lambda item, other: right(other) and not right(item))

@@ -273,12 +273,14 @@ def test_what_the_converter_refuses_is_explained_and_leaves_its_log(
     ],
 )
 def test_an_unknown_architecture_is_refused_without_starting_the_converter(
-    copy: Path, workspace: Workspace, converter: Converter, name: str, hint: str
+    copy: Path, tmp_path: Path, name: str, hint: str
 ) -> None:
+    answered = tmp_path / "converter" / "architectures" / f"{NO_CONVERTER.sha256[:32]}.json"
+    answered.parent.mkdir(parents=True)
+    write_json(answered, ["LlamaForCausalLM", "Qwen2ForCausalLM"])
     edit(copy / "config.json", architectures=[name])
-    cannot_start = Converter(Path("no"), Path("no"), converter.version, converter.sha256)
     with pytest.raises(InputError, match=rf"does not know the architecture '.*'{hint}; ") as no:
-        convert(workspace, cannot_start, copy, out_type="F16", progress=print)
+        convert(Workspace(tmp_path), NO_CONVERTER, copy, out_type="F16", progress=print)
     assert str(no.value).isprintable()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 import tracemalloc
@@ -15,7 +16,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFReader, GGUFWriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeeval.artifact.header import ArrayField, read_header
+from edgeeval.artifact.header import ArrayField, is_gguf, read_header
 from edgeeval.errors import ModelFileError
 from edgeeval.run.selftest import write_micro_model
 
@@ -217,9 +218,9 @@ def _field(key: bytes, kind: int, value: bytes) -> bytes:
     return _text(key) + struct.pack("<I", kind) + value
 
 
-def _tensor(shape: tuple[int, ...], kind: int = 0, offset: int = 0) -> bytes:
+def _tensor(shape: tuple[int, ...], kind: int = 0, offset: int = 0, name: bytes = b"t") -> bytes:
     sizes = struct.pack(f"<{len(shape)}Q", *shape)
-    return _text(b"t") + struct.pack("<I", len(shape)) + sizes + struct.pack("<IQ", kind, offset)
+    return _text(name) + struct.pack("<I", len(shape)) + sizes + struct.pack("<IQ", kind, offset)
 
 
 def _file(
@@ -261,6 +262,8 @@ _SIXTY_FOUR_BITS = 2**64 - 1
         ),
         (_file(n_fields=1, body=_field(b"k", 9, struct.pack("<IQ", 8, 999))), "ends inside k"),
         (_file(n_tensors=2, body=_tensor((4,)) * 2), "two tensors have one name"),
+        (_file(n_tensors=1, body=_text(b"t" * 70_000)), "70000 bytes in a tensor's name are more"),
+        (_file(n_fields=1, body=_text(b"k" * 70_000)), "70000 bytes in a metadata key are more"),
         (_file(n_fields=1, body=_field(b"k", 9, struct.pack("<IQ", 9, 1))), "unknown type 9"),
         (_file(n_fields=1, body=_field(b"k", 9, struct.pack("<IQ", 77, 0))), "unknown type 77"),
         (_file(n_fields=1, body=_field(b"k", 13, b"")), "k has the unknown type 13"),
@@ -327,6 +330,32 @@ def test_an_alignment_of_the_files_own_moves_the_data(
         read_header(path)
 
 
+def test_tensors_that_share_bytes_are_refused(tmp_path: Path) -> None:
+    """Else a small file could stand for a large model; llama.cpp refuses it too."""
+    path = tmp_path / "file.gguf"
+
+    def with_second_at(offset: int) -> Path:
+        tensors = _tensor((16,)) + _tensor((2,), offset=offset, name=b"u")
+        path.write_bytes(_file(n_tensors=2, body=tensors) + bytes(64))
+        return path
+
+    assert [one.size_bytes for one in read_header(with_second_at(64)).tensors] == [64, 8]
+    for offset in (0, 32, 63):
+        with pytest.raises(ModelFileError, match="begins inside tensor"):
+            read_header(with_second_at(offset))
+
+
+def test_a_header_of_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+    """A sparse file takes no room on the disk."""
+    path = tmp_path / "file.gguf"
+    start = b"GGUF\3\0\0\0" + struct.pack("<QQ", 0, 1) + _text(b"k") + struct.pack("<I", 8)
+    with path.open("wb") as file:
+        file.write(start + struct.pack("<Q", 1 << 40))
+        file.truncate(1 << 41)
+    with _cheaply(), pytest.raises(ModelFileError, match="larger than any model's"):
+        read_header(path)
+
+
 @pytest.mark.parametrize(
     "version",
     [struct.pack(">I", 3), struct.pack("<I", 1), struct.pack("<I", 0), struct.pack("<I", 4)],
@@ -351,7 +380,7 @@ def test_version_2_is_read_like_version_3(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a GGUF file"),
+        (b"", "not a GGUF file .it is empty"),
         (b"GGU", "not a GGUF file"),
         (b"GGML" + b"\0" * 100, "not a GGUF file"),
         (b"\x80\x04\x95 a pickle", "not a GGUF file"),
@@ -373,6 +402,22 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         read_header(tmp_path / "missing.gguf")
     with pytest.raises(ModelFileError, match="cannot be read: Is a directory"):
         read_header(tmp_path)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    for function in (read_header, is_gguf):
+        with pytest.raises(ModelFileError, match="a pipe or a device; give a file"):
+            function(tmp_path / "pipe.gguf")
+    with pytest.raises(ModelFileError, match="a pipe or a device"):
+        read_header(Path("/dev/null"))
+
+
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    link = tmp_path / "link.gguf"
+    link.symlink_to(link)
+    with pytest.raises(ModelFileError, match="cannot be read: Too many levels of symbolic links"):
+        read_header(link)
 
 
 def test_a_name_that_is_not_utf8_is_read_all_the_same(tmp_path: Path) -> None:

@@ -161,7 +161,8 @@ def test_a_file_that_cannot_be_used_is_refused(
 def test_a_quantized_reference_is_told_the_way_out(files: Path, tmp_path: Path) -> None:
     arguments = ["eval", "--reference", "quantized.gguf", "f32.gguf", "--quiet"]
     message = _refusal(files, *arguments, "--workspace", str(tmp_path))
-    assert "give the F16, BF16 or F32 file, or pass --quantized-reference" in message
+    assert "give the F16, BF16 or F32 file; or pass --quantized-reference" in message
+    assert "or --reference-type BF16 to dequantize it" in message
 
 
 # -- foreign texts -------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ def choice(
         "log_likelihoods": list(log_likelihoods),
         "n_bytes": list(n_bytes or [1] * len(log_likelihoods)),
         "answer": answer,
+        "right": [answer],
     }
 
 

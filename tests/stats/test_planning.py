@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,9 @@ from scipy import stats as oracle
 
 from edgeeval.stats import (
     Interval,
+    delta80_mean,
     delta80_paired_shares,
+    delta80_share,
     paired_shares,
     required_n_paired_shares,
     required_n_scaled,
@@ -81,6 +84,66 @@ class TestDelta80:
             delta80_paired_shares(10, math.nan)
         with pytest.raises(ValueError, match="power is 1"):
             delta80_paired_shares(10, 0.1, power=1.0)
+
+
+class TestDelta80Share:
+    @staticmethod
+    def enumerated(n: int, rate: float, ceiling: float, alpha: float) -> float:
+        """Return P(the upper bound lies at or below the ceiling), over every count.
+
+        Oracle: Clopper-Pearson's upper bound is the quantile of a beta distribution.
+        """
+        counts = np.arange(n)
+        uppers = oracle.beta.ppf(1 - alpha / 2, counts + 1, n - counts)
+        return float(oracle.binom.pmf(counts[uppers <= ceiling], n, rate).sum())
+
+    @pytest.mark.parametrize(
+        ("n", "rate", "alpha"),
+        [(240, 0.03, 0.05), (50, 0.2, 0.05), (30, 0.0, 0.1), (100, 0.05, 0.1 / 7), (12, 0.5, 0.05)],
+    )
+    def test_is_the_smallest_ceiling_that_the_enumeration_keeps(
+        self, n: int, rate: float, alpha: float
+    ) -> None:
+        ceiling = delta80_share(n, rate, alpha)
+        assert self.enumerated(n, rate, ceiling + 1e-12, alpha) >= 0.8
+        assert self.enumerated(n, rate, ceiling - 1e-9, alpha) < 0.8
+
+    def test_worked_example(self) -> None:
+        """By hand: without a change the bound is 1 - (alpha/2)^(1/n), of 100 items .0362."""
+        assert delta80_share(100, 0.0) == pytest.approx(1 - 0.025**0.01, abs=1e-9)
+
+    def test_a_share_that_is_always_one_keeps_no_ceiling_below_one(self) -> None:
+        assert delta80_share(20, 1.0) == 1
+
+    @pytest.mark.parametrize("arguments", [(0, 0.1), (10, 1.5), (10, math.nan), (10, 0.1, 0.0)])
+    def test_refuses_what_has_no_meaning(self, arguments: tuple[float, ...]) -> None:
+        with pytest.raises(ValueError, match="is "):
+            delta80_share(*arguments)  # type: ignore[arg-type]  # n is an integer in each
+
+
+class TestDelta80Mean:
+    @pytest.mark.parametrize(("n", "alpha"), [(8, 0.05), (12, 0.1 / 7), (16, 0.05), (200, 0.05)])
+    def test_four_in_five_simulated_samples_keep_it(self, n: int, alpha: float) -> None:
+        """Oracle: 40,000 normal samples, and the t interval of each, from scipy."""
+        value, spread = 0.02, 0.1
+        limit = delta80_mean(n, value, spread, alpha)
+        samples = np.random.default_rng(1).normal(value, spread, (40_000, n))
+        errors = samples.std(axis=1, ddof=1) / math.sqrt(n)
+        uppers = samples.mean(axis=1) + oracle.t.ppf(1 - alpha / 2, n - 1) * errors
+        assert float((uppers <= limit).mean()) == pytest.approx(0.8, abs=0.025)
+
+    def test_approaches_the_textbook_for_large_samples(self) -> None:
+        """Oracle: value + (z.975 + z.80)·spread/√n."""
+        z = oracle.norm.ppf(0.975) + oracle.norm.ppf(0.8)
+        assert delta80_mean(10_000, 0.3, 2.0) == pytest.approx(0.3 + z * 0.02, rel=1e-4)
+
+    def test_without_scatter_it_is_the_value(self) -> None:
+        assert delta80_mean(9, 0.07, 0.0) == 0.07
+
+    @pytest.mark.parametrize("arguments", [(1, 0.0, 1.0), (9, math.nan, 1.0), (9, 0.0, math.inf)])
+    def test_refuses_what_has_no_meaning(self, arguments: tuple[float, ...]) -> None:
+        with pytest.raises(ValueError, match="is "):
+            delta80_mean(*arguments)  # type: ignore[arg-type]  # n is an integer in each
 
 
 class TestRequiredN:

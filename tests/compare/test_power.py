@@ -1,0 +1,214 @@
+"""What a plan says of a sample is what `edgeeval.stats` gives for the numbers put in by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats as oracle
+
+from edgeeval import stats
+from edgeeval.compare import collect
+from edgeeval.compare.power import (
+    Expected,
+    as_table,
+    cannot_pass,
+    expectations_of,
+    power,
+    shipped_expectations,
+)
+from edgeeval.recipe import QUANTIZATION_TYPES
+from edgeeval.records import (
+    Environment,
+    LevelResult,
+    PromptSetInfo,
+    Recommendation,
+    Requirement,
+    Results,
+    Timings,
+)
+from edgeeval.scores import SCORERS, scorer
+from edgeeval.scores.lm import KLD_MEAN, PPL, PPL_RATIO, SAME_TOP
+from edgeeval.scores.table import Metric
+from edgeeval.scores.tasks import ACCURACY, ACCURACY_NORM, FLIPS
+from tests.compare.conftest import a_table, shares
+
+N_WINDOWS, N_ITEMS, TOKENS = 16, 240, 255
+KLD = np.random.default_rng(5).gamma(4.0, 0.01, N_WINDOWS)
+LN_RATIO = np.random.default_rng(6).normal(0.01, 0.02, N_WINDOWS)
+EXPECTED: Expected = {
+    "Q4_K_M": {
+        "lm.kld_mean": (0.048, 0.02),
+        "lm.ppl_ratio": (0.03, 0.04),
+        "tasks.flips": (0.06, 0.24),
+        "tasks.accuracy_norm": (-0.01, 0.3),
+    }
+}
+
+
+def limit(metric: Metric, kind: str, value: float) -> Requirement:
+    return Requirement(metric.id, kind, value, "by hand")  # type: ignore[arg-type]
+
+
+def delta80(metric: Metric, kind: str, n: int, n_levels: int = 1) -> float | None:
+    wanted = limit(metric, kind, 0.07)
+    return power("Q4_K_M", wanted, metric, n, n_levels, [("by hand", EXPECTED)]).delta80
+
+
+# -- by hand -------------------------------------------------------------------------------------
+
+
+def test_the_first_of_seven_levels_is_held_against_a_seventh_of_the_error() -> None:
+    """Holm at .05 one-sided over seven levels is .1/7 two-sided."""
+    assert delta80(FLIPS, "max", 240, 7) == stats.delta80_share(240, 0.06, 0.1 / 7)
+    assert delta80(FLIPS, "max", 240) == stats.delta80_share(240, 0.06, 0.1)
+
+
+def test_accuracy_is_expected_to_change_as_answers_flip() -> None:
+    assert delta80(ACCURACY, "margin", 240, 6) == stats.delta80_paired_shares(240, 0.06, 0.1 / 6)
+
+
+def test_a_ceiling_on_a_mean_starts_from_its_value_and_a_margin_from_nothing() -> None:
+    assert delta80(KLD_MEAN, "max", 16) == stats.delta80_mean(16, 0.048, 0.02, 0.1)
+    assert delta80(PPL_RATIO, "margin", 16) == stats.delta80_mean(16, 0.0, 0.04, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "n"),
+    [
+        (KLD_MEAN, "max", 6),  # too few windows for an interval
+        (PPL_RATIO, "max", 16),  # its difference is known, not its value
+        (SAME_TOP, "min", 16),
+        (FLIPS, "min", 240),
+        (ACCURACY_NORM, "margin", 240),  # how many of its answers change is not known
+        (PPL, "max", 16),  # nothing is expected of it
+    ],
+)
+def test_what_is_not_known_is_not_made_up(metric: Metric, kind: str, n: int) -> None:
+    assert delta80(metric, kind, n) is None
+
+
+def test_an_unknown_level_has_no_expectation() -> None:
+    found = power("IQ1_S", limit(FLIPS, "max", 0.1), FLIPS, 240, 1, [("by hand", EXPECTED)])
+    assert (found.delta80, found.is_enough, found.basis) == (None, None, "")
+
+
+def test_the_first_source_that_knows_the_level_is_believed() -> None:
+    earlier: Expected = {"Q4_K_M": {"tasks.flips": (0.01, 0.1)}}
+    sources = [("earlier", earlier), ("by hand", EXPECTED)]
+    flips = power("Q4_K_M", limit(FLIPS, "max", 0.1), FLIPS, 240, 1, sources)
+    assert (flips.basis, flips.delta80) == ("earlier", stats.delta80_share(240, 0.01, 0.1))
+    kld = power("Q4_K_M", limit(KLD_MEAN, "max", 0.1), KLD_MEAN, 16, 1, sources)
+    assert kld.basis == "by hand"
+
+
+def test_enough_is_a_limit_that_such_a_level_would_keep() -> None:
+    exact = delta80(FLIPS, "max", 240)
+    assert exact is not None
+    for ceiling, is_enough in ((exact, True), (exact - 1e-9, False)):
+        wanted = limit(FLIPS, "max", ceiling)
+        found = power("Q4_K_M", wanted, FLIPS, 240, 1, [("by hand", EXPECTED)])
+        assert found.is_enough is is_enough
+
+
+# -- what not even an unchanged level could show -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "value", "n", "expected"),
+    [
+        (ACCURACY, "margin", 0.05, 40, True),  # by hand: z² = 2.7055 at .1, 2.7055/42.7 = .063
+        (ACCURACY, "margin", 0.05, 60, False),  # 2.7055/62.7 = .043
+        (FLIPS, "max", 0.05, 50, True),  # 1 - .05^(1/50) = .058
+        (FLIPS, "max", 0.05, 60, False),  # 1 - .05^(1/60) = .049
+        (KLD_MEAN, "max", 0.05, 6, True),  # no interval below seven windows
+        (KLD_MEAN, "max", 0.05, 7, False),
+        (FLIPS, "min", 0.05, 1, False),
+    ],
+)
+def test_a_sample_that_can_show_nothing_is_known_before_it_is_run(
+    metric: Metric, kind: str, value: float, n: int, expected: bool
+) -> None:
+    assert cannot_pass(limit(metric, kind, value), metric, n, 1) is expected
+
+
+# -- what earlier results say --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    """One level, measured on 16 windows and 240 items."""
+    own = [
+        a_table(KLD_MEAN, list(KLD), weights=[TOKENS] * N_WINDOWS),
+        a_table(PPL_RATIO, list(LN_RATIO), weights=[TOKENS] * N_WINDOWS),
+        a_table(FLIPS, shares(12, N_ITEMS)),
+        a_table(ACCURACY, shares(120, N_ITEMS)),
+    ]
+    base = [
+        a_table(PPL_RATIO, [0.0] * N_WINDOWS, weights=[TOKENS] * N_WINDOWS),
+        a_table(ACCURACY, shares(126, N_ITEMS)),
+    ]
+    metrics = {key: evidence.result for key, evidence in collect(own, base).items()}
+
+    def a_set(kind: str, n_items: int) -> PromptSetInfo:
+        return PromptSetInfo(kind, kind, 1, "", "", "", n_items, 0, "")
+
+    return Results(
+        name="by-hand",
+        suite="quick",
+        policy="balanced",
+        seed=1,
+        reference=LevelResult("BF16", "measured", None),
+        levels=(
+            LevelResult("Q4_K_M", "measured", None, metrics),
+            LevelResult("Q2_K", "lost", None),
+        ),
+        recommendation=Recommendation(None, ""),
+        watermarks=(),
+        environment=Environment("", "", "", "", True, "cpu", 1, "", "", ""),
+        judges=(),
+        prompt_sets=(a_set("text", 10), a_set("text", N_WINDOWS - 10), a_set("choice", N_ITEMS)),
+        timings=Timings("", 0, 0, None),
+    )
+
+
+def test_the_spread_of_a_window_comes_back_out_of_the_interval(results: Results) -> None:
+    """Oracle: numpy, on the windows. A report counts tokens there, a plan windows."""
+    found = expectations_of(results)["Q4_K_M"]
+    assert found["lm.kld_mean"] == pytest.approx((KLD.mean(), KLD.std(ddof=1)))
+    assert found["lm.ppl_ratio"] == pytest.approx((LN_RATIO.mean(), LN_RATIO.std(ddof=1)))
+    assert found["tasks.flips"][0] == pytest.approx(12 / N_ITEMS)
+    assert results.levels[0].metrics["lm.kld_mean"].n == N_WINDOWS * TOKENS
+
+
+def test_what_was_measured_is_what_the_next_plan_expects(results: Results) -> None:
+    """Oracle: scipy's t. The upper bound that the level had, and the scatter of the next one."""
+    sources = [("earlier", expectations_of(results))]
+    found = power("Q4_K_M", limit(KLD_MEAN, "max", 0.1), KLD_MEAN, N_WINDOWS, 1, sources)
+    quantiles = oracle.t.ppf([0.95, 0.8], N_WINDOWS - 1).sum()
+    error = KLD.std(ddof=1) / math.sqrt(N_WINDOWS)
+    assert found.delta80 == pytest.approx(KLD.mean() + quantiles * error)
+
+
+def test_a_lost_level_and_one_item_say_nothing(results: Results) -> None:
+    assert expectations_of(results)["Q2_K"] == {}
+    tiny = replace(results, prompt_sets=(replace(results.prompt_sets[2], n_items=1),))
+    assert expectations_of(tiny)["Q4_K_M"] == {}
+
+
+def test_a_table_is_written_as_the_shipped_one_is_read(results: Results) -> None:
+    table = as_table(results)
+    assert yaml.safe_load(yaml.safe_dump(table)) == table
+    for metric, pair in expectations_of(results)["Q4_K_M"].items():
+        assert table["Q4_K_M"][metric] == pytest.approx(list(pair), rel=0.005)
+
+
+def test_the_shipped_table_knows_levels_and_metrics_that_exist() -> None:
+    known = {metric.id for name in SCORERS for metric in scorer(name).METRICS}
+    for level, metrics in shipped_expectations().items():
+        assert level in QUANTIZATION_TYPES
+        assert metrics.keys() <= known
+        assert all(spread >= 0 for _, spread in metrics.values())
