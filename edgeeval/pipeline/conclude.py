@@ -17,6 +17,7 @@ from edgeeval.pipeline.request import Chosen, Request
 from edgeeval.pipeline.watermarks import watermarks
 from edgeeval.records import (
     Environment,
+    JudgeInfo,
     LevelResult,
     PromptSetInfo,
     Requirement,
@@ -103,7 +104,7 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         recommendation=recommend(own, results, chosen.required, chosen.unavailable),
         watermarks=watermarks(request, chosen, finished) + problems,
         environment=_environment(measurer.settings.engine),
-        judges=(judged.info,) if judged else (),
+        judges=_judges(chosen, reference, judged),
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
         timings=Timings(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -112,6 +113,15 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
             native_share=round(native_s / elapsed_s, 3) if elapsed_s else None,
         ),
     )
+
+
+def _judges(
+    chosen: Chosen, reference: Measured, judged: JudgedTexts | None
+) -> tuple[JudgeInfo, ...]:
+    """Return who judged: the judge that was asked for, and those that scorers bring."""
+    bringing = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "judge_info")]
+    own = [one.judge_info() for one in bringing if any(reference.of_kind(*one.KINDS))]
+    return (*((judged.info,) if judged else ()), *own)
 
 
 def _floors(
@@ -172,7 +182,7 @@ def _prompt_set_infos(
                 sha256=plan.content["set_sha256"],
                 licence=header.licence,
                 authors=header.authors,
-                n_items=len(items),
+                n_items=plan.n_items,
                 n_tokens=sum(map(prefilled_tokens, items)),
                 limits=header.limits,
             )

@@ -322,9 +322,7 @@ class _Forecaster:
             for name in self.chosen.scorers:
                 module = scorer(name)
                 for metric in module.METRICS:
-                    n = sum(
-                        _n_items(plan) for plan in plans if plan.content["kind"] in module.KINDS
-                    )
+                    n = sum(plan.n_items for plan in plans if plan.content["kind"] in module.KINDS)
                     if metric.id == metric_id(requirement.metric) and n:
                         found.append((requirement, metric, n))
         return found
@@ -364,10 +362,6 @@ def _items(plan: Plan) -> list[dict[str, Any]]:
     return [item for block in plan.content["blocks"] for item in block["items"]]
 
 
-def _n_items(plan: Plan) -> int:
-    return len(_items(plan))
-
-
 def _planned_set(plan: Plan) -> PlannedSet:
     items, content = _items(plan), plan.content
     generated = 0
@@ -377,7 +371,7 @@ def _planned_set(plan: Plan) -> PlannedSet:
     return PlannedSet(
         id=content["set_id"],
         kind=content["kind"],
-        n_items=len(items),
+        n_items=plan.n_items,
         prefill_tokens=sum(map(prefilled_tokens, items)),
         generated_tokens=generated,
         n_blocks=len(content["blocks"]),

@@ -101,12 +101,34 @@ def choose(request: Request, foreign: Foreign | None = None) -> Chosen:
     policy = request.policy or request.recipe.policy
     required, unavailable = chosen_requirements(request, suite, policy)
     sets = _foreign_sets(foreign) if foreign else chosen_sets(request, suite, scorers)
+    if policy in policy_names():
+        unavailable += _without_sets(policy, required, unavailable, sets)
     return Chosen(suite, scorers, sets, policy, tuple(required), tuple(unavailable), foreign)
 
 
 def _kinds(scorers: Sequence[str]) -> set[str]:
     """Return the kinds of prompt sets that scorers read."""
     return {kind for name in scorers for kind in scorer(name).KINDS}
+
+
+def _without_sets(
+    policy: str,
+    required: Sequence[Requirement],
+    unavailable: Sequence[str],
+    sets: Sequence[ChosenSet],
+) -> list[str]:
+    """Return the policy's metrics that a small suite neither requires nor has a set for."""
+    kinds = {one.prompt_set.header.kind for one in sets}
+    settled = {*unavailable, *(metric_id(one.metric) for one in required)}
+    return [
+        metric.id
+        for name in SCORERS
+        for metric in scorer(name).METRICS
+        if metric.id in load_policy(policy)
+        and metric.id not in settled
+        and scorer(name).KINDS
+        and not kinds & set(scorer(name).KINDS)
+    ]
 
 
 def _require_same_suite(request: Request, foreign: Foreign) -> None:

@@ -28,6 +28,12 @@ class Plan:
         """Ids of its blocks, in order."""
         return [block["id"] for block in self.content["blocks"]]
 
+    @property
+    def n_items(self) -> int:
+        """Items of the prompt set that it asks: it may ask several questions about one."""
+        asked = (item for block in self.content["blocks"] for item in block["items"])
+        return len({item.get("item", item["id"]) for item in asked})
+
 
 @dataclass(frozen=True)
 class Foreign:

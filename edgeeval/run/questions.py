@@ -4,7 +4,6 @@ Pure functions of items. What a scorer needs to know of an item travels with its
 a run can be scored without its prompt set.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +30,7 @@ def questions_of(item: Item) -> list[Question]:
     it, and a model that is to say "it cannot be known" has to see that it may. UnQover's subjects
     are not; they stand in the context already, in both orders.
     """
+    known: dict[str, Any]
     match item:
         case ChoiceItem():
             known = {"answer": item.answer, "right": item.right}
@@ -60,12 +60,10 @@ def _of_two_subjects(item: UnqoverItem) -> list[Question]:
 
     The options stay in the item's order: the first is x1 in each of the four.
     """
-    x1, x2 = item.subjects
-    known = {"subjects": [x1, x2], "attribute": item.attribute}
+    known = {"subjects": list(item.subjects), "attribute": item.attribute}
     found = []
-    before, first, between, second, after = re.split(r"\{(x[12])\}", item.context)
-    for order, named in enumerate(({"x1": x1, "x2": x2}, {"x1": x2, "x2": x1})):
-        context = "".join((before, named[first], between, named[second], after))
+    for order in (0, 1):
+        context = item.filled(swapped=bool(order))
         for negation, question in enumerate(item.questions):
             found.append(
                 Question(

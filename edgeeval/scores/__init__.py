@@ -2,7 +2,9 @@
 
 A scorer module has `KINDS` (the kinds of prompt set whose runs it reads), `METRICS` (what it can
 measure) and `score(level, reference, judged) -> Iterator[ScoreTable]`; one that needs a judge also
-has `texts_to_judge(measured) -> Iterator[str]`. It reads finished runs only: scoring again costs no
+has `texts_to_judge(measured) -> Iterator[str]`, and one that brings a judge of its own
+`judge_info() -> JudgeInfo`. Where the numbers follow from plain data, `tables` takes it, so that a
+run of another program can be scored too. It reads finished runs only: scoring again costs no
 generation.
 """
 
@@ -16,6 +18,10 @@ SCORERS = {
     "lm": "edgeeval.scores.lm",
     "tasks": "edgeeval.scores.tasks",
     "harm": "edgeeval.scores.harm",
+    "bias.bbq": "edgeeval.scores.bbq",
+    "bias.unqover": "edgeeval.scores.unqover",
+    "bias.pairs": "edgeeval.scores.pairs",
+    "refusal": "edgeeval.scores.refusal",
     "dialect": "edgeeval.scores.dialect",
     "align": "edgeeval.scores.align",
     "coherence": "edgeeval.scores.coherence",

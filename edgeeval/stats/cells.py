@@ -30,7 +30,11 @@ from edgeeval.stats.intervals import (
     Interval,
     t_quantile,
 )
-from edgeeval.stats.resampling import BootstrapDistribution, bootstrap_distribution
+from edgeeval.stats.resampling import (
+    BATCH_ELEMENTS,
+    BootstrapDistribution,
+    bootstrap_distribution,
+)
 
 _METHOD = "linearised-ratio"
 
@@ -148,6 +152,11 @@ def cell_bootstrap(
     sides = [_totals(side, codes, columns, (n_clusters, len(names))) for side in (items, reference)]
 
     def of_indices(rows: FloatArray) -> FloatArray:
+        size = max(1, BATCH_ELEMENTS // max(1, len(names)))  # a resample has a mean for each cell
+        starts = range(0, len(rows), size)
+        return np.concatenate([of_few(rows[start : start + size]) for start in starts])
+
+    def of_few(rows: FloatArray) -> FloatArray:
         drawn = rows[..., 0].astype(np.int64)
         offsets = np.arange(len(drawn))[:, np.newaxis] * n_clusters
         counts = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * n_clusters)

@@ -58,6 +58,25 @@ def test_the_reference_against_itself_differs_in_nothing(
     deltas = {key: metric.delta for key, metric in same.metrics.items() if metric.delta}
     assert {"lm.ppl_ratio", "tasks.accuracy", "harm.tf_2@alt-profanity-check"} <= deltas.keys()
     assert all(delta.value == 0 for delta in deltas.values())
+
+
+def test_the_reference_against_itself_is_no_more_biased_and_refuses_the_same(
+    ladder: Ladder, fresh: Workspace, ask: Callable[..., Request], tmp_path: Path
+) -> None:
+    itself = renamed_copy(ladder.bf16, tmp_path / "itself.gguf")
+    dimensions = ("bias", "dialect", "refusal")
+    request = ask(itself, only=dimensions, suite="standard", limit=4, text=None, n_ctx=None)
+    results = evaluate(replace(request, windows=None), fresh)
+    metrics = level(results, "itself").metrics
+    assert {key.split(".")[0] for key in metrics} == set(dimensions)
+    changes = {"flips", "shift", "growth"}
+    for key, metric in metrics.items():
+        if metric.delta is not None:
+            assert metric.delta.value in (0.0, None), key
+        elif any(word in key for word in changes):
+            assert metric.value == 0.0, key
+    assert [judge.name for judge in results.judges] == ["refusal-rules"]
+    assert {one.n_items for one in results.prompt_sets} == {4}
     texts = texts_by_artifact(fresh)
     assert texts["itself"] == texts[Path(ladder.bf16.path).stem]
     assert sum(map(len, texts["itself"].values())) == 16 * 3  # greedy and two samples a prompt

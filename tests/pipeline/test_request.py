@@ -10,7 +10,7 @@ import pytest
 from edgeeval.errors import InputError
 from edgeeval.pipeline.request import Request, choose, earlier_results, results_dir
 from edgeeval.prompts.load import find_sets
-from edgeeval.recipe import Limit, load_recipe
+from edgeeval.recipe import Limit, load_policy, load_recipe
 from edgeeval.resources import data_dir
 from edgeeval.store import Workspace
 
@@ -32,7 +32,22 @@ def test_quick_requires_only_what_it_can_resolve_and_says_whose_margin_it_takes(
     }
     [accuracy] = [one for one in chosen.required if one.metric == "tasks.accuracy"]
     assert (accuracy.limit, accuracy.source) == (0.05, "suite quick, policy lenient")
-    assert "bias.bbq.s_amb" in chosen.unavailable
+    # Of these quick has no items, and says so.
+    assert set(chosen.unavailable) == {
+        "bias.bbq.s_amb",
+        "bias.bbq.s_dis_bal",
+        "refusal.unsafe",
+        "refusal.over",
+        "dialect.gap_growth",
+    }
+
+
+def test_standard_requires_all_that_its_policy_names() -> None:
+    chosen = choose(replace(REQUEST, suite="standard"))
+    assert {one.metric for one in chosen.required} == set(load_policy("balanced"))
+    assert chosen.unavailable == ()
+    kinds = {one.prompt_set.header.kind for one in chosen.sets}
+    assert {"bbq", "unqover", "pairs", "dialect", "refusal"} <= kinds
 
 
 def test_a_persons_own_policy_stands_as_it_is_written(tmp_path: Path) -> None:

@@ -114,9 +114,7 @@ def test_unqover_asks_four_questions_with_the_options_in_one_order(
     for item in asked:
         source = by_id[item["item"]]
         assert isinstance(source, UnqoverItem)
-        x1, x2 = source.subjects
-        first, second = (x2, x1) if item["order"] else (x1, x2)
-        context = source.context.format(x1=first, x2=second)
+        context = source.filled(swapped=bool(item["order"]))
         question = source.questions[item["negation"]]
         for subject, tokens in zip(source.subjects, item["options"], strict=True):
             text = vocabulary.text([*item["prefix"], *tokens])
