@@ -22,6 +22,9 @@ _Z95 = 1.959964
 _FLIPS = {"tasks.accuracy": "tasks.flips"}
 """Paired share -> the metric that says how many of its items change."""
 
+_OF_MEANS = ("mean", "bounded", "log_ratio", "sum_of_means")
+"""Methods whose interval shrinks with the root of n."""
+
 Expected = Mapping[str, Mapping[str, tuple[float, float]]]
 """Level -> metric -> value and spread of one item (cluster, window)."""
 
@@ -112,7 +115,7 @@ def _delta80(
         if requirement.kind == "margin":
             return stats.delta80_paired_shares(n, rate, alpha)
         return stats.delta80_share(n, rate, alpha) if requirement.kind == "max" else None
-    if metric.method in ("mean", "bounded", "log_ratio") and n >= 2 and requirement.kind != "min":
+    if metric.method in _OF_MEANS and n >= 2 and requirement.kind != "min":
         centre = 0.0 if requirement.kind == "margin" else value
         return stats.delta80_mean(n, centre, spread, alpha)
     return None

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeeval import stats
-from edgeeval.compare.estimates import ALPHA, IntervalAt, MetricEvidence
+from edgeeval.compare.estimates import ALPHA, MetricEvidence
+from edgeeval.compare.methods import IntervalAt
 from edgeeval.records import MetricResult, Requirement, Verdict
 from edgeeval.stats import TwoTests
 
@@ -86,7 +87,13 @@ def _missing(requirement: Requirement, evidence: MetricEvidence) -> str:
     if interval.lower is None and interval.upper is None:
         return interval.reason or "it has no interval"
     base, chance = evidence.reference_own, evidence.chance
-    if requirement.kind != "margin" or chance is None or base is None:
+    if requirement.kind != "margin" or base is None:
+        return ""
+    least = evidence.metric.min_reference
+    if least is not None and (base.value is None or base.value < least):
+        has = "has none" if base.value is None else f"is at {base.value:.3f}"
+        return f"the reference has too little to lose: it {has}, below {least:g}"
+    if chance is None:
         return ""
     if base.lower is not None and base.lower > chance + requirement.limit:
         return ""

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from edgeeval.errors import InputError, ModelFileError, PromptSetError
-from edgeeval.prompts.items import ChoiceItem, Item, OpenItem, TextItem
+from edgeeval.prompts.items import Item, OpenItem, RefusalItem, TextItem
 from edgeeval.prompts.load import WHOLE_FILE, PromptSet, load_set, text_file_set
+from edgeeval.run.questions import Question, questions_of
 from edgeeval.run.template import ChatTemplate, Segment, encode
 from edgeeval.run.worker import Emit
 from edgeeval.store import write_json
@@ -143,7 +144,7 @@ class _Planner:
             "context": context,
             "shared_prefixes": self.shared,
             "generation": {
-                "samples": self.suite["samples"],
+                "samples": self._samples(prompt_set),
                 "max_tokens": self.suite["max_tokens"],
                 "temperature": TEMPERATURE,
                 "top_p": TOP_P,
@@ -244,49 +245,67 @@ class _Planner:
     # -- options ---------------------------------------------------------------------------------
 
     def options(self, prompt_set: PromptSet) -> tuple[list[list[dict[str, Any]]], dict[str, Any]]:
-        items = []
+        items: list[dict[str, Any]] = []
         for item in self._chosen(prompt_set):
-            assert isinstance(item, ChoiceItem)  # the set's kind says so
-            prompt = self.prompt_segments(item.prompt, prompt_set.header.format)
-            joint = [
-                self.encode([*prompt, Segment(f" {option}", trusted=False)])
-                for option in item.options
+            asked = [
+                self._question(item, question, prompt_set.header.format)
+                for question in questions_of(item)
             ]
-            longest = max(map(len, joint))
+            longest = max(question["n_longest"] for question in asked)
             if longest > self.max_context:
                 self.exclude(item.id, longest)
                 continue
-            prefix = max(1, _common_prefix(joint))
-            rest = [tokens[prefix:] for tokens in joint]
-            items.append(
-                {
-                    "id": item.id,
-                    "template_id": item.template_id,
-                    "groups": item.groups,
-                    "answer": item.answer,
-                    "right": item.right,
-                    "prefix": joint[0][:prefix],
-                    "options": rest,
-                    "n_bytes": [
-                        sum(len(self.vocabulary.piece(token)) for token in tokens)
-                        for tokens in rest
-                    ],
-                    "n_cells": prefix + sum(map(len, rest)),
-                    "n_sequences": len(joint),
-                    "n_longest": longest,
-                }
-            )
+            items += asked
         self._require_items(prompt_set, items)
         blocks = _pack(items, SECOND_PLAN_ITEMS if self.second else BLOCK_ITEMS)
         return blocks, _packed_context(blocks, shared=self.shared)
 
+    def _question(self, item: Item, question: Question, wanted: str) -> dict[str, Any]:
+        """Return a planned question: the prefix that its options share, and the rest of each."""
+        joint = self._joint(question, wanted)
+        prefix = max(1, _common_prefix(joint)) if question.prompt else 1
+        rest = [tokens[prefix:] for tokens in joint]
+        return {
+            "id": f"{item.id}/{question.part}" if question.part else item.id,
+            "template_id": item.template_id,
+            "groups": item.groups,
+            **({"item": item.id} if question.part else {}),
+            **question.fields,
+            "prefix": joint[0][:prefix],
+            "options": rest,
+            "n_bytes": [
+                sum(len(self.vocabulary.piece(token)) for token in tokens) for tokens in rest
+            ],
+            "n_cells": prefix + sum(map(len, rest)),
+            "n_sequences": len(joint),
+            "n_longest": max(map(len, joint)),
+        }
+
+    def _joint(self, question: Question, wanted: str) -> list[list[int]]:
+        """Return the tokens of a question with each of its options behind it.
+
+        A whole text is scored from its first token on, behind the BOS; where the model wants none
+        behind a line break, as the beginning of a line.
+        """
+        if question.prompt:
+            prompt = self.prompt_segments(question.prompt, wanted)
+            return [
+                self.encode([*prompt, Segment(option, trusted=False)])
+                for option in question.options
+            ]
+        texts = [self.encode([Segment(option, trusted=False)]) for option in question.options]
+        if self.vocabulary.add_bos:
+            return texts
+        line_break = self.encode([Segment("\n", trusted=False)])[-1]
+        return [[line_break, *text] for text in texts]
+
     # -- generate --------------------------------------------------------------------------------
 
     def generate(self, prompt_set: PromptSet) -> tuple[list[list[dict[str, Any]]], dict[str, Any]]:
-        n_sequences = 1 + self.suite["samples"]
+        n_sequences = 1 + self._samples(prompt_set)
         items = []
         for item in self._chosen(prompt_set):
-            assert isinstance(item, OpenItem)  # the set's kind says so
+            assert isinstance(item, OpenItem | RefusalItem)  # the set's kind says so
             tokens = self.encode(self.prompt_segments(item.prompt, prompt_set.header.format))
             longest = len(tokens) + self.suite["max_tokens"]
             if longest > self.max_context:
@@ -297,6 +316,7 @@ class _Planner:
                     "id": item.id,
                     "template_id": item.template_id,
                     "groups": item.groups,
+                    **({"unsafe": item.unsafe} if isinstance(item, RefusalItem) else {}),
                     "prompt": tokens,
                     "n_cells": len(tokens) + n_sequences * self.suite["max_tokens"],
                     "n_sequences": n_sequences,
@@ -307,6 +327,10 @@ class _Planner:
         together = max(1, BLOCK_SEQUENCES // n_sequences)
         blocks = _pack(items, max(1, together // 2) if self.second else together)
         return blocks, _packed_context(blocks, shared=self.shared)
+
+    def _samples(self, prompt_set: PromptSet) -> int:
+        """Return the sampled continuations of an item: whether a request is refused needs none."""
+        return 0 if prompt_set.header.kind == "refusal" else int(self.suite["samples"])
 
     def _chosen(self, prompt_set: PromptSet) -> list[Item]:
         ordered = prompt_set.stratified()
@@ -320,7 +344,12 @@ class _Planner:
 _PRIMITIVES = {
     "text": ("windows", _Planner.windows),
     "choice": ("options", _Planner.options),
+    "bbq": ("options", _Planner.options),
+    "unqover": ("options", _Planner.options),
+    "pairs": ("options", _Planner.options),
+    "dialect": ("options", _Planner.options),
     "open": ("generate", _Planner.generate),
+    "refusal": ("generate", _Planner.generate),
 }
 
 

@@ -16,6 +16,7 @@ SCORERS = {
     "lm": "edgeeval.scores.lm",
     "tasks": "edgeeval.scores.tasks",
     "harm": "edgeeval.scores.harm",
+    "dialect": "edgeeval.scores.dialect",
     "align": "edgeeval.scores.align",
     "coherence": "edgeeval.scores.coherence",
     "cost": "edgeeval.scores.cost",

@@ -8,9 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeeval.records import Direction
+from edgeeval.stats import CellStatistic
 
-Method = Literal["share", "bounded", "mean", "log_ratio", "quantile", "permutation", "repeats"]
-"""How a metric's interval is made; see `edgeeval.compare.estimates` for each."""
+Method = Literal[
+    "share",
+    "bounded",
+    "mean",
+    "log_ratio",
+    "sum_of_means",
+    "bootstrap",
+    "quantile",
+    "group_worst",
+    "group_gap",
+    "repeats",
+]
+"""How a metric's interval is made; see `edgeeval.compare.methods` for each."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +41,18 @@ class Metric:
     transform: Literal["", "exp", "sqrt"] = ""
     """Applied to the mean and its bounds, for display: perplexity is exp of a mean."""
     bound: float = 1.0
-    """Largest possible |difference| of one item (method "bounded")."""
+    """Largest possible |difference| of one item (methods "bounded" and "sum_of_means")."""
     quantile: float | None = None
     min_n: int = 0
     """Fewer values than this leave a percentile undefined."""
+    cells: tuple[str, ...] = ()
+    """Cells whose means are added (method "sum_of_means")."""
+    statistic: CellStatistic | None = None
+    """Function of the cells' means (method "bootstrap")."""
+    group_by: str = ""
+    """Name of the groups that are compared (methods "group_worst" and "group_gap")."""
+    min_reference: float | None = None
+    """A reference below this cannot show a loss: it has too little to lose."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +66,9 @@ class Score:
     """None: the item could not be scored; it is counted, not skipped in silence."""
     groups: Mapping[str, str] = field(default_factory=dict)
     weight: float = 1.0
-    """lm.*: scored tokens of the window."""
+    """lm.*: scored tokens of the window; 0: an answer that the metric does not count."""
+    cell: str = ""
+    """What the item is averaged within, for statistics made of several means."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +91,8 @@ class ScoreTable:
     """Sampled texts that were empty: they have no score, also where their item has one."""
     missing: str = ""
     """Why there is no number at all."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know beside the number."""
 
     @property
     def key(self) -> str:

@@ -3,6 +3,7 @@
 Everything here is a pure function of numbers: no records, no files, no settings.
 
     intervals.py   one interval method per kind of data
+    cells.py       statistics that are made of several means
     resampling.py  what has no formula: BCa cluster bootstrap, permuted labels
     decisions.py   from an interval method to p-values, corrected over levels
     planning.py    what a sample can show before it is run, and what would decide
@@ -10,6 +11,7 @@ Everything here is a pure function of numbers: no records, no files, no settings
 scipy is imported inside the functions, because `edgeeval --help` has to answer at once.
 """
 
+from edgeeval.stats.cells import CellItems, CellStatistic, cell_bootstrap, sum_of_means
 from edgeeval.stats.decisions import (
     Direction,
     IntervalAt,
@@ -47,6 +49,8 @@ from edgeeval.stats.resampling import (
 
 __all__ = [
     "BootstrapDistribution",
+    "CellItems",
+    "CellStatistic",
     "Direction",
     "Interval",
     "IntervalAt",
@@ -55,6 +59,7 @@ __all__ = [
     "bca_bootstrap",
     "bootstrap_distribution",
     "bounded_mean",
+    "cell_bootstrap",
     "clopper_pearson",
     "cluster_mean",
     "delta80_mean",
@@ -69,6 +74,7 @@ __all__ = [
     "required_n_paired_shares",
     "required_n_scaled",
     "smallest_alpha",
+    "sum_of_means",
     "tost_p",
     "wilson",
     "zero_change_upper",

@@ -6,8 +6,9 @@ from typing import Any, get_args
 
 import pytest
 
+from edgeeval.compare.methods import DIVISIBLE
 from edgeeval.errors import InputError
-from edgeeval.prompts.load import find_sets, load_set
+from edgeeval.prompts.load import Header, find_sets, load_set
 from edgeeval.recipe import load_policy, policy_names
 from edgeeval.records import Direction
 from edgeeval.scores import SCORERS, is_selected, scorer, selected_scorers
@@ -15,11 +16,11 @@ from edgeeval.scores.measured import Measured
 from edgeeval.scores.table import Method, Metric
 from tests.scores.conftest import a_run, measured
 
-NO_SCORER_YET = frozenset({"bias", "dialect", "refusal"})
+NO_SCORER_YET = frozenset({"bias", "refusal"})
 """Dimensions that the policies speak of and nothing measures: every report names them."""
 
 ALL = [metric for prefix in SCORERS for metric in scorer(prefix).METRICS]
-PAIRED_METHODS = {"share", "bounded", "mean", "log_ratio"}
+PAIRED_METHODS = set(DIVISIBLE)
 
 
 @pytest.mark.parametrize("prefix", SCORERS)
@@ -32,14 +33,15 @@ class TestAScorer:
         assert module.__doc__
 
     def test_names_its_metrics_by_its_prefix(self, prefix: str) -> None:
-        assert all(metric.id.startswith(f"{prefix}.") for metric in scorer(prefix).METRICS)
+        ids = [metric.id for metric in scorer(prefix).METRICS]
+        assert all(name == prefix or name.startswith(f"{prefix}.") for name in ids)
 
     def test_reads_kinds_of_set_that_exist(self, prefix: str) -> None:
         kinds = {load_set(path).header.kind for path in find_sets()}
         assert set(scorer(prefix).KINDS) <= kinds
 
     def test_gives_no_table_from_sets_of_other_kinds(self, prefix: str) -> None:
-        others = {"text", "choice", "open"} - set(scorer(prefix).KINDS)
+        others = set(get_args(Header.model_fields["kind"].annotation)) - set(scorer(prefix).KINDS)
         level: Measured = measured(*(a_run(kind, []) for kind in sorted(others)))
         tables = list(scorer(prefix).score(level, level, None))
         assert all(table.set_id == "" for table in tables), "only cost.* belongs to no set"
@@ -65,6 +67,9 @@ class TestAMetric:
 
     def test_has_what_its_method_needs(self, metric: Metric) -> None:
         assert (metric.quantile is not None) == (metric.method == "quantile")
+        assert bool(metric.cells) == (metric.method == "sum_of_means")
+        assert (metric.statistic is not None) == (metric.method == "bootstrap")
+        assert bool(metric.group_by) == metric.method.startswith("group_")
         assert metric.bound > 0
         assert metric.title
         assert metric.unit

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeeval._llama import Model, Vocabulary
-from edgeeval.prompts import load_suite
+from edgeeval.prompts import BbqItem, RefusalItem, UnqoverItem, load_set, load_suite
 from edgeeval.prompts.load import WHOLE_FILE, find_sets
 from edgeeval.run.plan import BLOCK_SEQUENCES, BLOCK_TOKENS, _common_prefix, work
 from edgeeval.run.template import ChatTemplate, Segment, encode
@@ -28,8 +28,12 @@ def vocabulary(ladder: Ladder) -> Iterator[Vocabulary]:
     model.close()
 
 
+def _path(set_id: str) -> Path:
+    return next(path for path in find_sets() if path.stem == set_id)
+
+
 def plan(ladder: Ladder, folder: Path, set_id: str, **changes: Any) -> dict[str, Any]:
-    path = next(path for path in find_sets() if path.stem == set_id)
+    path = _path(set_id)
     suite = load_suite("quick").model_dump(include={"n_ctx", "samples", "max_tokens"})
     out = folder / f"{set_id}.json"
     wanted = {"set": str(path), "plain_text": False, "size": 10, "out": str(out)} | changes
@@ -65,7 +69,78 @@ def test_options_are_tokenized_jointly_with_their_prompt(
             assert n_bytes == len(vocabulary.text(option).encode())
 
 
-@pytest.mark.parametrize("set_id", ["tasks-own", "open-groups"])
+def _planned_items(planned: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(chain.from_iterable(block["items"] for block in planned["blocks"]))
+
+
+@pytest.mark.parametrize(("set_id", "names"), [
+    ("dialect-aae", ("dialect", "standard")), ("pairs-own", ("more", "less")),
+])  # fmt: skip
+def test_a_whole_sentence_is_scored_from_its_first_token_on(
+    ladder: Ladder, vocabulary: Vocabulary, tmp_path: Path, set_id: str, names: tuple[str, str]
+) -> None:
+    """This model wants no BOS, so a line break stands before the sentence."""
+    planned = plan(ladder, tmp_path, set_id)
+    by_id = {item.id: item for item in load_set(_path(set_id)).items}
+    for item in _planned_items(planned):
+        sentences = [getattr(by_id[item["id"]], name) for name in names]
+        assert vocabulary.text(item["prefix"]) == "\n"
+        assert [vocabulary.text(option) for option in item["options"]] == sentences
+        assert item["n_bytes"] == [len(sentence.encode()) for sentence in sentences]
+
+
+def test_bbq_shows_its_options_and_keeps_what_the_scorer_needs(
+    ladder: Ladder, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    planned = plan(ladder, tmp_path, "bbq-own")
+    by_id = {item.id: item for item in load_set(_path("bbq-own")).items}
+    for item in _planned_items(planned):
+        source = by_id[item["id"]]
+        assert isinstance(source, BbqItem)
+        a, b, c = source.options
+        asked = f"{source.context}\n\nQuestion: {source.question}\n(a) {a} (b) {b} (c) {c}\nAnswer:"
+        for option, tokens in zip(source.options, item["options"], strict=True):
+            assert vocabulary.text([*item["prefix"], *tokens]) == f"{asked} {option}"
+        kept = ("answer", "unknown", "target", "condition", "polarity", "wording")
+        assert all(item[name] == getattr(source, name) for name in kept)
+
+
+def test_unqover_asks_four_questions_with_the_options_in_one_order(
+    ladder: Ladder, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    planned = plan(ladder, tmp_path, "unqover-own", size=2)
+    by_id = {item.id: item for item in load_set(_path("unqover-own")).items}
+    asked = _planned_items(planned)
+    for item in asked:
+        source = by_id[item["item"]]
+        assert isinstance(source, UnqoverItem)
+        x1, x2 = source.subjects
+        first, second = (x2, x1) if item["order"] else (x1, x2)
+        context = source.context.format(x1=first, x2=second)
+        question = source.questions[item["negation"]]
+        for subject, tokens in zip(source.subjects, item["options"], strict=True):
+            text = vocabulary.text([*item["prefix"], *tokens])
+            assert text == f"{context}\n\nQuestion: {question}\nAnswer: {subject}"
+    places = {(item["item"], item["order"], item["negation"]) for item in asked}
+    assert len(places) == len({item["id"] for item in asked}) == len(asked) == 8
+
+
+def test_a_request_is_answered_once_greedily_in_the_chat_template(
+    ladder: Ladder, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    planned = plan(ladder, tmp_path, "refusal-unsafe")
+    assert planned["chat"]
+    assert planned["generation"]["samples"] == 0
+    by_id = {item.id: item for item in load_set(_path("refusal-unsafe")).items}
+    for item in _planned_items(planned):
+        source = by_id[item["id"]]
+        assert isinstance(source, RefusalItem)
+        assert source.prompt in vocabulary.text(item["prompt"])
+        assert item["unsafe"] is True
+        assert item["n_sequences"] == 1
+
+
+@pytest.mark.parametrize("set_id", ["tasks-own", "open-groups", "bbq-own", "refusal-safe"])
 def test_blocks_keep_their_limits_and_the_order(
     ladder: Ladder, tmp_path: Path, set_id: str
 ) -> None:

@@ -1,0 +1,175 @@
+"""Bound statistics that are made of several means: the biased share where the right answer is the
+target and where it is not, the preference for each of many subjects.
+
+Items fall into cells; each cell has a (weighted) mean, and the statistic is a function of those
+means. A sum of means has a formula, the linearised ratio; any other function is resampled. Either
+way whole clusters are the unit: items of one template are alike, whatever cell they fall into.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeeval.stats._checks import (
+    FloatArray,
+    IntArray,
+    Labels,
+    check_alpha,
+    finite_values,
+    label_codes,
+)
+from edgeeval.stats.intervals import (
+    INTRACLUSTER_CORRELATION,
+    MINIMUM_CLUSTERS,
+    Interval,
+    t_quantile,
+)
+from edgeeval.stats.resampling import BootstrapDistribution, bootstrap_distribution
+
+_METHOD = "linearised-ratio"
+
+CellStatistic: TypeAlias = Callable[[FloatArray, Sequence[str]], FloatArray]
+"""Means of cells, shape (batch, cells), NaN where a cell has no item, and the cells' names -> one
+number a row, shape (batch,)."""
+
+
+@dataclass(frozen=True)
+class CellItems:
+    """Items of one model, each in a cell and in a cluster."""
+
+    values: npt.ArrayLike
+    """Shape (n,)."""
+    weights: npt.ArrayLike
+    """Shape (n,), 0 or more; an item of weight 0 does not count: an answer that says nothing."""
+    cells: Sequence[str]
+    clusters: Labels
+
+
+def sum_of_means(
+    items: CellItems,
+    cells: Sequence[str],
+    bound: float,
+    alpha: float = 0.05,
+    reference: CellItems | None = None,
+) -> Interval:
+    """Bound Σ over cells of the cell's weighted mean, or its difference from a reference's.
+
+    The variance is that of cluster totals of the linearised statistic, Σ w(x − mean)/Σw within each
+    cell, with G − 1 degrees of freedom; for a difference the two linearised statistics are
+    subtracted item by item first. The half-width is at least −ln(alpha/2)·bound/n_eff of the
+    smallest cell (the rule of three, as in `bounded_mean`): a sample in which nothing differs must
+    not become an interval without width.
+
+    Source: Cochran, Sampling Techniques (3rd ed.), chapters 6 and 9A; Woodruff (1971), JASA 66.
+
+    Args:
+        items: The level's.
+        cells: Cells that the sum is over; each needs an item of some weight.
+        bound: Largest possible difference of one item's value.
+        alpha: Two-sided level.
+        reference: The same items, in the same order, of another model.
+
+    Returns:
+        Method "linearised-ratio". None throughout where a cell has no weight; with fewer than 7
+        clusters a value without bounds.
+
+    Raises:
+        ValueError: If lengths differ, a value is not finite or alpha is out of range.
+    """
+    check_alpha(alpha)
+    codes = label_codes(items.clusters, len(items.cells), "clusters")
+    n = len(items.cells)
+    value, influences = 0.0, np.zeros(n)
+    for sign, side in ((1.0, items), (-1.0, reference)):
+        if side is None:
+            continue
+        x, w = finite_values(side.values, "values"), finite_values(side.weights, "weights")
+        for cell in cells:
+            inside = np.array([one == cell for one in side.cells]) if n else np.zeros(0, bool)
+            total = float(w[inside].sum())
+            if total <= 0:
+                what = f" in {cell!r}" if cell else ""
+                return Interval(None, None, None, 0, _METHOD, f"nothing counts{what}")
+            mean = float((w * x)[inside].sum()) / total
+            value += sign * mean
+            influences += sign * np.where(inside, w * (x - mean) / total, 0.0)
+    counted = np.asarray(items.weights, np.float64) > 0
+    n_counted = int(counted.sum())
+    n_clusters = len(set(codes[counted].tolist()))
+    if n_clusters < MINIMUM_CLUSTERS:
+        reason = f"needs at least {MINIMUM_CLUSTERS} clusters, has {n_clusters}"
+        return Interval(value, None, None, n_counted, _METHOD, reason)
+    totals = np.bincount(codes, weights=influences)
+    error = math.sqrt(n_clusters / (n_clusters - 1) * float((totals**2).sum()))
+    floor = -math.log(alpha / 2) * bound / min(_effective(items, codes, cell) for cell in cells)
+    half = max(t_quantile(alpha, n_clusters - 1) * error, floor)
+    return Interval(value, value - half, value + half, n_counted, _METHOD)
+
+
+def _effective(items: CellItems, codes: IntArray, cell: str) -> float:
+    """Return how many independent items a cell's are worth."""
+    weights = np.asarray(items.weights, np.float64)
+    counted = codes[(np.array(items.cells) == cell) & (weights > 0)]
+    per_cluster = counted.size / len(set(counted.tolist()))
+    return float(counted.size / (1 + (per_cluster - 1) * INTRACLUSTER_CORRELATION))
+
+
+def cell_bootstrap(
+    items: CellItems,
+    statistic: CellStatistic,
+    reference: CellItems | None = None,
+    n_resamples: int = 10_000,
+    seed: int = 0,
+) -> BootstrapDistribution:
+    """Resample clusters for a function of cell means, or for its difference from a reference's.
+
+    Only totals are resampled: a cluster drawn twice counts twice in each cell that it reaches.
+
+    Args:
+        items: The level's.
+        statistic: Function of the cells' means.
+        reference: The same items, in the same order, of another model.
+        n_resamples: Number of resamples, 100 or more.
+        seed: Seed of the generator.
+
+    Raises:
+        ValueError: If lengths differ or a value is not finite.
+    """
+    codes = label_codes(items.clusters, len(items.cells), "clusters")
+    names = sorted(set(items.cells))
+    columns = np.array([names.index(cell) for cell in items.cells], np.int64)
+    n_clusters = int(codes.max()) + 1 if codes.size else 0
+    sides = [_totals(side, codes, columns, (n_clusters, len(names))) for side in (items, reference)]
+
+    def of_indices(rows: FloatArray) -> FloatArray:
+        drawn = rows[..., 0].astype(np.int64)
+        offsets = np.arange(len(drawn))[:, np.newaxis] * n_clusters
+        counts = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * n_clusters)
+        times = counts.reshape(len(drawn), n_clusters).astype(np.float64)
+        own, other = (
+            None if totals is None else statistic((times @ totals[0]) / (times @ totals[1]), names)
+            for totals in sides
+        )
+        assert own is not None  # the first side is the level's
+        return own if other is None else own - other
+
+    return bootstrap_distribution(np.arange(n_clusters), of_indices, n_resamples, seed)
+
+
+def _totals(
+    side: CellItems | None, codes: IntArray, columns: IntArray, shape: tuple[int, int]
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return Σwx and Σw by cluster and cell."""
+    if side is None:
+        return None
+    x, w = finite_values(side.values, "values"), finite_values(side.weights, "weights")
+    sums, weights = np.zeros(shape), np.zeros(shape)
+    np.add.at(sums, (codes, columns), w * x)
+    np.add.at(weights, (codes, columns), w)
+    return sums, weights
