@@ -248,7 +248,9 @@ def test_unqover_refuses_lists_whose_forms_do_not_match(tmp_path: Path) -> None:
     files = SAMPLES["unqover:country"]
     name = "word_lists/nouns/subjects/country"
     write(tmp_path, files | {name: files[name] + "[subj] Nowhere\n"})
-    with pytest.raises(PromptSetError, match=r"country: not aligned: \[subj\] 3, \[subj:dem\] 2"):
+    with pytest.raises(
+        PromptSetError, match=r"country: not aligned: '\[subj\]' 3, '\[subj:dem\]' 2"
+    ):
         unqover.read_country(tmp_path)
 
 
