@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
 from edgeeval.compare.estimates import MetricEvidence, with_floor
-from edgeeval.errors import WorkerFailed
+from edgeeval.errors import InputError, WorkerFailed
 from edgeeval.judges import DEFAULT_JUDGE
 from edgeeval.judges.score import JudgedTexts, score_texts
 from edgeeval.pipeline.measure import Finished
@@ -76,7 +76,7 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
     except WorkerFailed as error:  # the other dimensions are still worth a report
         problems = (*problems, f"Texts were not judged: {error}.")
     tables = _scorer_for(request, chosen, reference, judged)
-    base = tables(reference)
+    base = _base_tables(chosen, tables, reference)
     floors = _floors(request, chosen, reference, again, judged) if finished.second else {}
     evidence = {
         level.artifact.name: {
@@ -122,6 +122,23 @@ def _judges(
     bringing = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "judge_info")]
     own = [one.judge_info() for one in bringing if any(reference.of_kind(*one.KINDS))]
     return (*((judged.info,) if judged else ()), *own)
+
+
+def _base_tables(chosen: Chosen, tables: Scorer, reference: Measured) -> list[ScoreTable]:
+    """Score the reference; where it came in a bundle, its items may lack what a scorer reads.
+
+    Raises:
+        InputError: they do.
+    """
+    try:
+        return tables(reference)
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        if chosen.foreign is None:
+            raise
+        raise InputError(
+            f"{chosen.foreign.reference.path}: its items cannot be scored "
+            f"({type(error).__name__}: {error}); get the bundle again"
+        ) from None
 
 
 def _floors(

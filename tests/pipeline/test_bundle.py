@@ -155,6 +155,22 @@ def test_two_bundles_of_one_plan_do_not_share_a_divergence(
     assert found["q2_k"] > 0.2
 
 
+def test_items_that_a_scorer_cannot_read_are_one_line(
+    ladder: Ladder, made: Made, tmp_path: Path
+) -> None:
+    """What an item must hold beside its tokens is its scorer's business, and a stranger's word."""
+
+    def drop_the_key(plan: dict[str, Any]) -> None:
+        for block in plan["blocks"] if plan["kind"] == "choice" else []:
+            for item in block["items"]:
+                del item["right"]
+
+    path = bundles.repack(made.path, tmp_path / "x.bundle", drop_the_key)
+    request = Request(recipe_of_files(str(path), [ladder.q2_k.path]), only=("tasks",))
+    with pytest.raises(InputError, match=rf"^{path}: its items cannot be scored .*'right'.*again$"):
+        evaluate(request, Workspace(tmp_path / "laptop"))
+
+
 def test_the_same_run_gives_the_same_file_and_no_word_of_who_made_it(
     ladder: Ladder, made: Made, tmp_path: Path
 ) -> None:
