@@ -257,6 +257,8 @@ class Context:
         """
         if len(rows) > self.n_batch:  # the batch's arrays end there
             raise WorkerFailed(f"{len(rows)} rows do not fit a batch of {self.n_batch}")
+        if any(len(row.sequences) > self._n_seq_max for row in rows):
+            raise WorkerFailed(f"a row of more than {self._n_seq_max} sequences")
         batch = self._batch
         batch.n_tokens = len(rows)
         for index, row in enumerate(rows):

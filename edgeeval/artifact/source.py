@@ -31,9 +31,13 @@ def find_model(workspace: Workspace, recipe: Recipe) -> Found:
 
     Raises:
         NotFetched: only the network has it.
-        InputError: it does not exist, or a pattern names several files.
+        InputError: it does not exist, a pattern names several files, or a bundle has no model.
     """
     model = recipe.model
+    if model.bundle is not None:
+        raise InputError(
+            f"{model.bundle}: a bundle holds the run of a reference, not its model; give the model"
+        )
     if model.gguf is not None:
         return _given_file(model.gguf, "model.gguf")
     if model.folder is not None:
@@ -43,7 +47,7 @@ def find_model(workspace: Workspace, recipe: Recipe) -> Found:
     if model.package is not None:
         path = find_package(workspace, model.package, _fetch_command(recipe))
         return Found(path, Provenance("fetched", model.package))
-    assert model.hf is not None  # the schema asks for one of the four
+    assert model.hf is not None  # the schema asks for one of them
     repository = find_repo(
         workspace,
         model.hf,
@@ -91,7 +95,10 @@ def fetch_recipe(workspace: Workspace, recipe: Recipe, progress: Progress) -> li
         EdgeevalError: it could not be had; what came is kept and the next call goes on.
     """
     model = recipe.model
-    paths = [] if model.package or model.hf else [find_model(workspace, recipe).path]
+    is_here = model.gguf or model.folder
+    paths = [find_model(workspace, recipe).path] if is_here else []
+    if model.bundle is not None:
+        paths.append(_given_file(model.bundle, "model.bundle").path)
     if model.package is not None:
         paths.append(fetch_package(workspace, model.package))
     if model.hf is not None:

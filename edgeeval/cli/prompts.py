@@ -91,7 +91,7 @@ def import_data_set(
     if len(made.problems) > _PROBLEMS_SHOWN:
         click.echo(f"… and {len(made.problems) - _PROBLEMS_SHOWN} more", err=True)
     if made.problems and strict:
-        raise PromptSetError(f"{path}: {len(made.problems)} rows with problems; nothing written")
+        raise PromptSetError(f"{path}: {len(made.problems)} problems; nothing written")
     if output is None:
         for line in lines_of(made):
             click.echo(line)
@@ -100,7 +100,7 @@ def import_data_set(
     drawn = f", {len(made.items)} of them drawn" if len(made.items) < made.n_found else ""
     click.echo(
         f"{made.header.id}: {made.n_found} items of {made.n_rows} rows, "
-        f"{len(made.problems)} problems{drawn}; the suites standard and full take it",
+        f"{len(made.problems)} problems{drawn}; only the suites standard and full take them",
         err=True,
     )
 

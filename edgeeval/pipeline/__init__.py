@@ -7,6 +7,7 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     ladder.py    the artifacts: the reference and its levels, built when they are needed
     measure.py   run every artifact, a few files at a time
     bundle.py    a reference's run in one file, for a machine that cannot hold it
+    bundle_content.py  what stands in such a file, checked
     forecast.py  what it would take, and what it could show
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """
@@ -86,4 +87,6 @@ def bundle(
         ladder = Ladder(request, workspace, engine, progress, None)
         run = Measurement(request, ladder, measurer, progress).run_reference()
         progress(f"{run.reference.name}: writing {target}")
-        write_bundle(target, measurer, run.reference, run.plans, run.second)
+        write_bundle(target, measurer, run.reference, run.plans, run.second, request.limit)
+        if request.keep in ("none", "levels"):
+            ladder.reference.delete(run.reference)

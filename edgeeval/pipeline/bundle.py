@@ -2,35 +2,45 @@
 
 A bundle is a tar file, not compressed: log-probabilities are noise to a compressor.
 
-    manifest.json          what it is, and the hash of every other file
+    manifest.json          what it is, its own hash and that of every other file
     plans/<n>.json         token plans, in order; those of the second run behind the others
     runs/<n>/              journal and arrays of the reference on that plan
     logprobs/<n>/          its log-probabilities, a file a block of windows
 
-It comes from a stranger: only these names are unpacked, each file is held against its hash, and
-nothing in it is run or unpickled.
+It comes from a stranger: only these names are unpacked, each file is held against its hash, what
+stands in them is checked (bundle_content.py), and nothing in it is run or unpickled.
 """
 
 import hashlib
+import json
 import re
 import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from edgeeval import records
 from edgeeval.errors import InputError
+from edgeeval.pipeline.bundle_content import check_plan, check_run
 from edgeeval.pipeline.request import Request
 from edgeeval.prompts import Suite
 from edgeeval.prompts.load import Header
 from edgeeval.run.foreign import Foreign, Plan
 from edgeeval.run.plan import PLANNER_VERSION
 from edgeeval.run.schedule import RUN_VERSION, Measurer
-from edgeeval.store import Journal, Workspace, digest, read_json, sha256_of, write_json
+from edgeeval.store import (
+    Workspace,
+    digest,
+    replace_durably,
+    require_space,
+    sha256_of,
+    write_atomic,
+    write_json,
+)
 
 _SCHEMA = "edgeeval/bundle@1"
 _VERSIONS = {"planner": PLANNER_VERSION, "run": RUN_VERSION}
@@ -38,7 +48,6 @@ _NAME = re.compile(
     r"plans/\d{1,4}\.json|runs/\d{1,4}/journal\.jsonl"
     r"|runs/\d{1,4}/arrays/[0-9a-f]{1,64}\.npy|logprobs/\d{1,4}/[0-9]{1,8}\.npy"
 )
-_ARRAY = re.compile(r"[0-9a-f]{1,64}\.npy")
 _MANIFEST = "manifest.json"
 _MAX_MANIFEST_BYTES = 1 << 26
 _CHUNK_BYTES = 1 << 22
@@ -50,6 +59,7 @@ def write_bundle(
     reference: records.Artifact,
     plans: Sequence[Plan],
     second: Sequence[Plan],
+    limit: int | None,
 ) -> None:
     """Write a reference's finished run to a file.
 
@@ -59,9 +69,10 @@ def write_bundle(
         reference: the artifact that ran.
         plans: what it ran, log-probabilities of windows kept.
         second: its plans in blocks of another size, if it ran those.
+        limit: items a set that it was limited to.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the disk cannot hold it.
     """
     files = list(_files(measurer, reference, [*plans, *second], len(plans)))
     engine = measurer.settings.engine
@@ -73,25 +84,33 @@ def write_bundle(
         "engine": f"{engine.package}, {engine.device}, {engine.features}",
         "suite": measurer.settings.suite.model_dump(),
         "seed": measurer.settings.seed,
+        "limit": limit,
         "headers": [
             one.prompt_set.header.model_dump(by_alias=True) for one in measurer.settings.sets
         ],
-        "n_plans": len(plans),
         "files": {name: sha256_of(path) for name, path in files},
     }
     target.parent.mkdir(parents=True, exist_ok=True)
+    require_space(target.parent, sum(path.stat().st_size for _, path in files), str(target))
     temporary = target.with_name(f".{target.name}.tmp")
     manifest_path = measurer.workspace.folder("bundles") / _MANIFEST
-    write_json(manifest_path, manifest)
+    write_json(manifest_path, manifest | {"sha256": digest(manifest)})
     try:
         with tarfile.open(temporary, "w") as archive:
-            archive.add(manifest_path, _MANIFEST)
-            for name, path in files:
-                archive.add(path, name, recursive=False)
-        temporary.replace(target)
+            for name, path in [(_MANIFEST, manifest_path), *files]:
+                archive.add(path, name, recursive=False, filter=_anonymous)
+        replace_durably(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
         manifest_path.unlink(missing_ok=True)
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Leave out who made it and when: the same run gives the same file."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime, member.mode = 0, 0o644
+    return member
 
 
 def _files(
@@ -113,7 +132,11 @@ def _files(
 
 
 def foreign_of(request: Request, workspace: Workspace) -> Foreign | None:
-    """Return the reference's run, where the recipe takes it from a bundle."""
+    """Return the reference's run, where the recipe takes it from a bundle.
+
+    Raises:
+        InputError: as `open_bundle`.
+    """
     path = request.recipe.model.bundle
     return None if path is None else open_bundle(workspace, path)
 
@@ -126,17 +149,20 @@ def open_bundle(workspace: Workspace, path: Path) -> Foreign:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    folder = workspace.root / "bundles" / workspace.file_sha256(path)[:32]
+    folder = workspace.folder("bundles") / workspace.file_sha256(path)[:32]
     if not (folder / _MANIFEST).exists():
+        require_space(folder.parent, path.stat().st_size, f"{path}: unpacking it")
         _unpack(path, folder)
-    return _read(path, folder)
+    return _read(path, folder, _manifest(path, (folder / _MANIFEST).read_bytes()))
 
 
 def _unpack(path: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with tarfile.open(path, "r:") as archive:
-            _extract(path, archive, folder)
+            text = _extract(path, archive, folder)
+        _settle(path, folder, _manifest(path, text))
+        write_atomic(folder / _MANIFEST, text)  # last: its presence means "complete"
     except (tarfile.TarError, EOFError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise InputError(f"{path}: not a bundle, or cut off: {error}; get it again") from None
@@ -145,25 +171,36 @@ def _unpack(path: Path, folder: Path) -> None:
         raise
 
 
-def _extract(path: Path, archive: tarfile.TarFile, folder: Path) -> None:
+def _extract(path: Path, archive: tarfile.TarFile, folder: Path) -> bytes:
+    """Unpack every file that the manifest names; return the manifest."""
     first = archive.next()
-    content = archive.extractfile(first) if first and first.name == _MANIFEST else None
-    if first is None or content is None or first.size > _MAX_MANIFEST_BYTES:
+    if first is None or first.name != _MANIFEST or not _is_plain(first):
         raise InputError(f"{path}: not a bundle: it does not begin with {_MANIFEST}")
-    text = content.read()
+    if first.size > _MAX_MANIFEST_BYTES:
+        raise InputError(f"{path}: its {_MANIFEST} has {first.size >> 20} MiB; refused")
+    text = _content(archive, first).read()
     hashes = _manifest(path, text)["files"]
     seen = set()
     while (member := archive.next()) is not None:
-        if not member.isreg() or member.name not in hashes or not _NAME.fullmatch(member.name):
+        if not _is_plain(member) or member.name not in hashes or not _NAME.fullmatch(member.name):
             raise InputError(f"{path}: {member.name!r} does not belong into a bundle; refused")
-        source = archive.extractfile(member)
-        assert source is not None  # a regular member has content
-        if _copy(source, folder / member.name) != hashes[member.name]:
+        if _copy(_content(archive, member), folder / member.name) != hashes[member.name]:
             raise InputError(f"{path}: {member.name} is damaged; get the bundle again")
         seen.add(member.name)
     if missing := sorted(set(hashes) - seen):
         raise InputError(f"{path}: {missing[0]} is missing in it; get the bundle again")
-    (folder / _MANIFEST).write_bytes(text)  # last: its presence means "complete"
+    return text
+
+
+def _is_plain(member: tarfile.TarInfo) -> bool:
+    """Tell whether a member is a file with all its bytes: no link, no device, no hole."""
+    return member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    content = archive.extractfile(member)
+    assert content is not None  # a plain file has content
+    return content
 
 
 def _copy(source: IO[bytes], target: Path) -> str:
@@ -177,8 +214,6 @@ def _copy(source: IO[bytes], target: Path) -> str:
 
 
 def _manifest(path: Path, text: bytes) -> dict[str, Any]:
-    import json
-
     try:
         manifest = json.loads(text)
     except (ValueError, RecursionError):
@@ -191,56 +226,59 @@ def _manifest(path: Path, text: bytes) -> dict[str, Any]:
             f"{path}: made by an edgeeval that plans or runs otherwise (versions "
             f"{manifest.get('versions')}, here {_VERSIONS}); make it again with this one"
         )
+    if manifest.pop("sha256", None) != digest(manifest):
+        raise InputError(f"{path}: its {_MANIFEST} is damaged; get the bundle again")
     if not isinstance(manifest.get("files"), dict):
         raise InputError(f"{path}: its {_MANIFEST} names no files; get it again")
     return dict(manifest)
 
 
-def _read(path: Path, folder: Path) -> Foreign:
-    manifest = _manifest(path, (folder / _MANIFEST).read_bytes())
+def _settle(path: Path, folder: Path, manifest: dict[str, Any]) -> None:
+    """Check what was unpacked, and put each run where its plan's hash says."""
+    foreign = _read(path, folder, manifest)
+    for number, plan in enumerate([*foreign.plans, *foreign.second]):
+        run, logprobs = (folder / kind / str(number) for kind in ("runs", "logprobs"))
+        is_compared = number < len(foreign.plans) and plan.content["primitive"] == "windows"
+        try:
+            check_run(plan.content, run, logprobs if is_compared else None)
+        except InputError as error:
+            raise InputError(f"{path}: {error}; refused") from None
+        run.rename(foreign.run_dir(plan))
+        if is_compared:
+            logprobs.rename(foreign.logprobs_dir(plan))
+
+
+def _read(path: Path, folder: Path, manifest: dict[str, Any]) -> Foreign:
     try:
         reference = TypeAdapter(records.Artifact).validate_python(manifest["reference"])
-        suite = Suite.model_validate(manifest["suite"])
-        headers = tuple(Header.model_validate(one) for one in manifest["headers"])
-        n_plans, seed = int(manifest["n_plans"]), int(manifest["seed"])
-        fingerprint, engine = str(manifest["fingerprint"]), str(manifest["engine"])
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
-        raise InputError(f"{path}: {_MANIFEST}: {str(error).splitlines()[0]}") from None
-    paths = [folder / "plans" / f"{number}.json" for number in range(_n_files(folder))]
-    plans = [_plan(path, folder, number, one) for number, one in enumerate(paths)]
-    if not len(headers) == n_plans <= len(plans):
-        raise InputError(f"{path}: {len(headers)} sets, {n_plans} plans: get the bundle again")
-    return Foreign(
-        folder,
-        reference,
-        fingerprint,
-        engine,
-        suite,
-        seed,
-        headers,
-        tuple(plans[:n_plans]),
-        tuple(plans[n_plans:]),
-    )
+        foreign = Foreign(
+            folder,
+            replace(reference, path=str(path)),
+            str(manifest["fingerprint"]),
+            str(manifest["engine"]),
+            Suite.model_validate(manifest["suite"]),
+            int(manifest["seed"]),
+            None if manifest["limit"] is None else int(manifest["limit"]),
+            tuple(Header.model_validate(one) for one in manifest["headers"]),
+            plans=(),
+            second=(),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: its {_MANIFEST}: {reason}; get it again") from None
+    n_plans = len(list((folder / "plans").glob("*.json")))
+    plans = [_plan(path, folder / "plans" / f"{number}.json") for number in range(n_plans)]
+    first, second = plans[: len(foreign.headers)], plans[len(foreign.headers) :]
+    sets = [(header.id, header.kind) for header in foreign.headers]
+    named = [(plan.content["set_id"], plan.content["kind"]) for plan in first]
+    if not sets or sets != named or len({plan.sha256 for plan in plans}) < len(plans):
+        raise InputError(f"{path}: its plans are not those of its prompt sets; refused")
+    return replace(foreign, plans=tuple(first), second=tuple(second))
 
 
-def _n_files(folder: Path) -> int:
-    return len(list((folder / "plans").glob("*.json")))
-
-
-def _plan(bundle: Path, folder: Path, number: int, path: Path) -> Plan:
-    """Read a plan, and put its run where the plan's hash says."""
-    content = read_json(path)
-    plan = Plan(path, content, digest(content))
-    for kind in ("runs", "logprobs"):
-        numbered, named = folder / kind / str(number), folder / kind / plan.sha256[:32]
-        if numbered.is_dir():
-            numbered.rename(named)
-    _require_plain_names(bundle, folder / "runs" / plan.sha256[:32])
-    return plan
-
-
-def _require_plain_names(bundle: Path, run: Path) -> None:
-    """Refuse a journal whose array names would be read from somewhere else."""
-    for line in Journal(run / "journal.jsonl").read():
-        if "nll" in line and not _ARRAY.fullmatch(str(line["nll"])):
-            raise InputError(f"{bundle}: {line['nll']!r} is no array of it; refused")
+def _plan(bundle: Path, path: Path) -> Plan:
+    try:
+        content = check_plan(path)
+    except InputError as error:
+        raise InputError(f"{bundle}: {error}; refused") from None
+    return Plan(path, content, digest(content))

@@ -27,7 +27,7 @@ from edgeeval.errors import EdgeevalError, InputError, NotFetched
 from edgeeval.pipeline.bundle import foreign_of
 from edgeeval.pipeline.ladder import Ladder, Rung
 from edgeeval.pipeline.measure import measurer_for
-from edgeeval.pipeline.request import Chosen, Request, choose
+from edgeeval.pipeline.request import Chosen, Request, choose, earlier_results
 from edgeeval.recipe import QUANTIZATION_TYPES, Recipe
 from edgeeval.records import Artifact, Requirement
 from edgeeval.report import load_results
@@ -329,14 +329,8 @@ class _Forecaster:
 
     def _earlier(self) -> list[tuple[str, Expected]]:
         """Return what earlier results of this recipe say, the newest first."""
-        folder = self.workspace.root / "results"
-        paths = sorted(
-            folder.glob(f"{self.request.name}-*/results.json"),
-            key=lambda path: path.stat().st_mtime,
-            reverse=True,
-        )
         found = []
-        for path in paths:
+        for path in earlier_results(self.request.name, self.workspace):
             try:
                 found.append((f"{path.parent.name}", expectations_of(load_results(path))))
             except InputError:  # of another version, or damaged: it can tell nothing

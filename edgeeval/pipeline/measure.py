@@ -97,7 +97,8 @@ class Measurement:
         groups = self._groups()
         for number, group in enumerate(groups, 1):
             self._measure_group(measured, group, is_last=number == len(groups))
-        self._time_artifact(measured, self._reference)
+        if self._measurer.settings.foreign is None:
+            self._time_artifact(measured, self._reference)
         measured.second = self._second_plan()
         if self._request.keep in ("none", "levels"):
             self._ladder.reference.delete(self._reference)

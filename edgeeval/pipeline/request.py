@@ -21,6 +21,8 @@ Keep = Literal["none", "levels", "all"]
 
 DEFAULT_CACHE_BYTES = 4 << 30
 DEFAULT_SEED = 1
+_N_DIGITS = 8
+"""Of the hash that tells one recipe's results apart."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,14 @@ def results_dir(request: Request, workspace: Workspace) -> Path:
         [request.windows, [str(path) for path in request.prompts], request.limit, request.seed],
         [request.device, request.n_threads],
     ]
-    return workspace.folder("results", f"{request.name}-{digest(asked)[:8]}")
+    return workspace.folder("results", f"{request.name}-{digest(asked)[:_N_DIGITS]}")
+
+
+def earlier_results(name: str, workspace: Workspace) -> list[Path]:
+    """Return the results.json of every evaluation of a recipe in a workspace, the newest first."""
+    folders = f"{name}-{'?' * _N_DIGITS}"  # not `*`: one recipe's name may begin another's
+    paths = (workspace.root / "results").glob(f"{folders}/results.json")
+    return sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def chosen_suite(request: Request) -> Suite:
@@ -237,6 +246,11 @@ def chosen_sets(request: Request, suite: Suite, scorers: Sequence[str]) -> tuple
             chosen.append(ChosenSet(prompt_set, path, size))
     for path in request.prompts:
         prompt_set = load_set(path)
+        if prompt_set.header.kind not in kinds:
+            raise InputError(
+                f"{path}: nothing that is measured here reads a set of kind "
+                f"{prompt_set.header.kind!r}; leave it out, or --only"
+            )
         size = prompt_set.header.suites.get(suite.name, WHOLE_FILE)
         if size:
             chosen.append(ChosenSet(prompt_set, path, size))

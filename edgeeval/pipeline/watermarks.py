@@ -15,7 +15,7 @@ def watermarks(request: Request, chosen: Chosen, finished: Finished) -> tuple[st
     return (
         *_of_the_reference(finished.reference),
         *_of_the_bundle(chosen),
-        *_of_the_request(request),
+        *_of_the_request(request, chosen),
         *_of_the_levels(request, finished),
         *_of_the_imatrix(request, chosen, finished),
         *_of_the_plans(finished),
@@ -35,14 +35,16 @@ def _of_the_reference(reference: Artifact) -> Iterator[str]:
 def _of_the_bundle(chosen: Chosen) -> Iterator[str]:
     if (foreign := chosen.foreign) is not None:
         yield (
-            f"The reference ran on another machine ({foreign.engine}): its engine rounds "
-            "otherwise, so even equal weights differ a little. Its speed is not measured here."
+            f"The reference ran on another machine ({foreign.engine}; fingerprint "
+            f"{foreign.fingerprint[:12]}): its engine may round otherwise, so that even equal "
+            "weights differ a little. Its speed is not measured here."
         )
 
 
-def _of_the_request(request: Request) -> Iterator[str]:
-    if request.limit is not None:
-        yield f"Limited to {request.limit} items a set (--limit): a trial, no evidence."
+def _of_the_request(request: Request, chosen: Chosen) -> Iterator[str]:
+    limit = chosen.foreign.limit if chosen.foreign else request.limit
+    if limit is not None:
+        yield f"Limited to {limit} items a set (--limit): a trial, no evidence."
     if request.only:
         yield f"Only {', '.join(request.only)} was measured (--only)."
 

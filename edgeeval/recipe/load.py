@@ -17,6 +17,9 @@ from edgeeval.recipe.types import (
 from edgeeval.resources import data_dir
 from edgeeval.yamlfile import read_yaml
 
+_FILE_SUFFIXES = {".yaml", ".yml"}
+"""What tells a file's name from a shipped recipe's, which may have dots: llama-3.2-1b."""
+
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with edgeeval."""
@@ -43,7 +46,7 @@ def load_recipe(name_or_path: str, changes: Mapping[str, Any] | None = None) -> 
         RecipeError: it is not found or wrong; the message names file and key.
     """
     path = Path(name_or_path)
-    if not path.suffix and not path.is_file():
+    if path.suffix not in _FILE_SUFFIXES and not path.is_file():
         shipped = data_dir("quant_recipes") / f"{name_or_path}.yaml"
         if not shipped.exists():
             hint = did_you_mean(name_or_path, recipe_names())

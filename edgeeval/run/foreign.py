@@ -12,6 +12,7 @@ from typing import Any
 from edgeeval.prompts import Suite
 from edgeeval.prompts.load import Header
 from edgeeval.records import Artifact
+from edgeeval.store import digest
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,15 @@ class Foreign:
 
     folder: Path
     reference: Artifact
-    """Its file is not here."""
+    """Its file is not here: its path is the bundle's."""
     fingerprint: str
     """Of the engine that ran it."""
     engine: str
     """The same in words."""
     suite: Suite
     seed: int
+    limit: int | None
+    """Items a set that it was limited to, if it was: a trial there is a trial here."""
     headers: tuple[Header, ...]
     """Of the prompt sets, in the order of `plans`."""
     plans: tuple[Plan, ...]
@@ -68,9 +71,16 @@ class Foreign:
         )
 
     def run_dir(self, plan: Plan) -> Path:
-        """Return the folder of the reference's run on a plan."""
-        return self.folder / "runs" / plan.sha256[:32]
+        """Return the folder of the reference's run on a plan.
+
+        Its name is this bundle's alone: a divergence is named by both runs, and another reference
+        may have the same plan.
+        """
+        return self.folder / "runs" / self._run_name(plan)
 
     def logprobs_dir(self, plan: Plan) -> Path:
         """Return where its log-probabilities are; they stay for the next level."""
-        return self.folder / "logprobs" / plan.sha256[:32]
+        return self.folder / "logprobs" / self._run_name(plan)
+
+    def _run_name(self, plan: Plan) -> str:
+        return digest([self.folder.name, plan.sha256])[:32]

@@ -33,7 +33,7 @@ def questions_of(item: Item) -> list[Question]:
     known: dict[str, Any]
     match item:
         case ChoiceItem():
-            known = {"answer": item.answer, "right": item.right}
+            known = {"answer": item.answer, "right": list(item.right)}
             return [Question(item.prompt, _behind(item.options), fields=known)]
         case BbqItem():
             shown = " ".join(

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from edgeeval.errors import InputError
-from edgeeval.pipeline.request import Request, choose
+from edgeeval.pipeline.request import Request, choose, earlier_results, results_dir
 from edgeeval.prompts.load import find_sets
 from edgeeval.recipe import Limit, load_policy, load_recipe
+from edgeeval.resources import data_dir
+from edgeeval.store import Workspace
 
 REQUEST = Request(load_recipe("smollm2-135m"))
 
@@ -73,3 +75,21 @@ def test_two_sets_of_one_id_are_refused() -> None:
     own = next(path for path in find_sets() if path.stem == "tasks-own")
     with pytest.raises(InputError, match="two prompt sets have the id 'tasks-own'"):
         choose(replace(REQUEST, prompts=(own,)))
+
+
+def test_a_set_that_nothing_reads_is_refused_and_not_left_out_in_silence() -> None:
+    tasks = data_dir("prompts") / "tasks-own.jsonl"
+    with pytest.raises(InputError, match="reads a set of kind 'choice'; leave it out, or --only"):
+        choose(replace(REQUEST, prompts=(tasks,), only=("lm",)))
+
+
+def test_earlier_results_are_those_of_the_recipe_and_of_no_longer_name(tmp_path: Path) -> None:
+    """Two options, two folders; smollm2-135m-hf is another recipe."""
+    workspace = Workspace(tmp_path)
+    other = Request(load_recipe("smollm2-135m-hf"))
+    own = [results_dir(one, workspace) for one in (REQUEST, replace(REQUEST, seed=2))]
+    for folder in (*own, results_dir(other, workspace)):
+        (folder / "results.json").touch()
+    found = earlier_results("smollm2-135m", workspace)
+    assert {path.parent for path in found} == set(own)
+    assert earlier_results("smollm2", workspace) == []

@@ -138,6 +138,18 @@ def test_a_name_without_a_suffix_is_the_shipped_recipe_even_beside_a_folder_of_t
     assert load_recipe("smollm2-135m").name == "smollm2-135m"
 
 
+@pytest.mark.parametrize("name", [name for name in recipe_names() if "." in name])
+def test_a_dot_in_a_shipped_recipes_name_begins_no_suffix(name: str) -> None:
+    assert load_recipe(name).name == name
+
+
+def test_a_missing_recipe_file_is_called_a_file_and_a_mistyped_name_a_recipe() -> None:
+    with pytest.raises(RecipeError, match=r"^llama-3\.2-1b\.yaml: cannot be read"):
+        load_recipe("llama-3.2-1b.yaml")
+    with pytest.raises(RecipeError, match=r"no shipped recipe \(did you mean 'llama-3\.2-1b'\?\)"):
+        load_recipe("llama-3.2-1B-it")
+
+
 def test_requirements_keep_kind_limit_and_source(tmp_path: Path) -> None:
     wanted = {
         "lm.kld_mean": {"max": 0.05},

@@ -106,9 +106,7 @@ def import_set(
         raise PromptSetError(one_line(str(error))) from None
     if not imported.items:
         why = f"; the first: {': '.join(imported.problems[0])}" if imported.problems else ""
-        raise PromptSetError(
-            f"{path}: no item in it, {len(imported.problems)} rows could not be used{why}"
-        )
+        raise PromptSetError(f"{path}: no item in it, {len(imported.problems)} problems{why}")
     n_found = len(imported.items)
     items = imported.items if limit is None else _sample(imported.items, limit)
     header = _header(name, path, imported, set_id, len(items))
@@ -133,7 +131,7 @@ def _header(name: str, path: Path, imported: Imported, set_id: str | None, n_ite
     if n_items < len(imported.items):
         limits += f" A sample of {n_items} of {len(imported.items)} items, drawn with seed {_SEED}."
     if imported.problems:
-        limits += f" {len(imported.problems)} rows were reported as broken when it was imported."
+        limits += f" {len(imported.problems)} problems were reported when it was imported."
     try:
         return Header(
             schema=SCHEMA,

@@ -172,7 +172,7 @@ def _stereotyped(row: Row, people: list[_Person], traits: Mapping[tuple[str, str
     found = [p for p in people if _belongs(p, groups, intersectional=intersectional)]
     if intersectional and len(found) == 2:
         trait = traits.get((row.text("category"), row.text("question_index")))
-        found = [person for person in found if _trait(person) == trait]
+        found = [person for person in found if _trait(person) == trait] or found
     if len(found) != 1:
         who = "both people are" if found else "nobody is"
         raise BadRow(f"no single target: {who} of the stereotyped groups")

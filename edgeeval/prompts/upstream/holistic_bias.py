@@ -25,7 +25,6 @@ from edgeeval.prompts.upstream.reading import (
     Lazy,
     Problem,
     Row,
-    fit,
     json_document,
     slug,
 )
@@ -149,10 +148,15 @@ def _read_parts(path: Path) -> _Parts:
     for noun in parts.nouns:
         singular = f"{_article(noun.singular)} {noun.singular}"
         parts.phrases.append(_Phrase("none", "", noun.gender, singular, noun.plural, True))
-    for row in _entries(folder / "descriptors.json", parts):
-        parts.phrases += _described(row, parts.nouns)
-    for row in _entries(folder / "standalone_noun_phrases.json", parts):
-        parts.phrases += _standing_alone(row, parts.nouns)
+    for name, made in (
+        ("descriptors.json", _described),
+        ("standalone_noun_phrases.json", _standing_alone),
+    ):
+        for row in _entries(folder / name, parts):
+            try:
+                parts.phrases += list(made(row, parts.nouns))
+            except BadRow as error:
+                parts.problems.append(Problem(row.where, str(error)))
     return parts
 
 
@@ -163,26 +167,26 @@ def _entries(path: Path, parts: _Parts) -> Iterator[Row]:
         raise PromptSetError(f"{path}: not a JSON object")
     for where, key, value in _flat(path.name, document):
         parts.n_rows += 1
-        fields: dict[str, Any] = {"key": key}
+        fields: dict[str, Any] = {}
         if isinstance(value, dict):
             fields |= value
         elif isinstance(value, list):
             fields |= {str(index): one for index, one in enumerate(value)}
         else:
             fields["descriptor"] = fields["noun_phrase"] = value
-        wanted = _WANTED[path.name]
+        fields["key"] = key
         try:
-            for name in wanted:
-                fit(Row(where, fields).text(name), name)
+            for name in ("key", *_WANTED[path.name]):
+                Row(where, fields).text(name)
         except BadRow as error:
             parts.problems.append(Problem(where, str(error)))
             continue
         yield Row(where, fields)
 
 
-_WANTED = {
+_WANTED: dict[str, tuple[str, ...]] = {
     "nouns.json": ("0", "1"),
-    "sentence_templates.json": ("key",),
+    "sentence_templates.json": (),
     "descriptors.json": ("descriptor",),
     "standalone_noun_phrases.json": ("noun_phrase",),
 }

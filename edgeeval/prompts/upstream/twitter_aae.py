@@ -61,7 +61,7 @@ def _item(row: Row, language: _Language) -> Iterator[Mapping[str, Any]]:
     try:
         share = float(values[_SHARE_COLUMNS[language]])
         text = json.loads(values[_TEXT_COLUMN])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadRow("the text is no JSON string, or a share is no number") from None
     if share >= _LARGE:
         tweet = slug("tweet", values[0])

@@ -20,7 +20,10 @@ _FIRST, _SECOND = "[subj1", "[subj2"
 def read_gender(path: Path) -> Imported:
     """Make the questions about women's and men's names and occupations."""
     lists = _Lists(path)
-    pairs = list(product(lists.subjects("female"), lists.subjects("male")))
+    women, men = lists.subjects("female"), lists.subjects("male")
+    pairs = [pair for pair in product(women, men) if pair[0] != pair[1]]
+    for name in (woman for woman in women if woman in men):
+        lists.problems.append(Problem(f"female: {name['[subj]']}", "is in the list of men as well"))
     return _questions(lists, "gender", pairs, "gender_noact", "occupation_rev1")
 
 
@@ -52,7 +55,6 @@ class _Activity(NamedTuple):
 class _Asked(NamedTuple):
     """A template with an activity in it: all of an item but its subjects."""
 
-    template: int
     context: str
     questions: tuple[str, str]
     forms: tuple[str, str]
@@ -96,7 +98,7 @@ class _Lists:
     def aligned(self, heads: dict[str, list[str]], *names: str) -> None:
         """Require that the forms of every term are all there: they are matched by their order."""
         if len({len(terms) for terms in heads.values()}) > 1:
-            counts = ", ".join(f"{head} {len(terms)}" for head, terms in heads.items())
+            counts = ", ".join(f"{head!r} {len(terms)}" for head, terms in heads.items())
             raise PromptSetError(f"{self.folder.joinpath(*names)}: not aligned: {counts}")
 
     def subjects(self, name: str) -> list[_Subject]:
@@ -105,7 +107,13 @@ class _Lists:
         if "[subj]" not in heads:
             raise PromptSetError(f"{self.folder}/nouns/subjects/{name}: has no [subj]")
         self.aligned(heads, "nouns", "subjects", name)
-        return [dict(zip(heads, forms, strict=True)) for forms in zip(*heads.values(), strict=True)]
+        found: list[_Subject] = []
+        for forms in zip(*heads.values(), strict=True):
+            if any(set(forms) & set(other.values()) for other in found):
+                self.problems.append(Problem(f"{name}: {forms[0]}", "the same word twice"))
+            else:
+                found.append(dict(zip(heads, forms, strict=True)))
+        return found
 
     def activities(self, name: str) -> dict[str, list[_Activity]]:
         """Return type ("[p_act-single]") -> activities with their negations."""
@@ -133,16 +141,15 @@ def _questions_within(path: Path, name: str) -> Imported:
 def _questions(
     lists: _Lists, name: str, pairs: list[tuple[_Subject, _Subject]], slots: str, activities: str
 ) -> Imported:
-    if not pairs:
-        raise PromptSetError(f"{lists.folder}: nouns/subjects: fewer than two subjects to compare")
-    asked = list(_asked(lists, slots, lists.activities(activities), set(pairs[0][0])))
+    forms = set.intersection(*(set(subject) for pair in pairs for subject in pair)) if pairs else {}
+    asked = list(_asked(lists, slots, lists.activities(activities), set(forms)))
 
     def make(index: int) -> UnqoverItem:
-        pair, one = pairs[index // len(asked)], asked[index % len(asked)]
-        names = [slug(subject["[subj]"]) for subject in pair]
-        cluster = slug("unqover", name, f"t{one.template}", one.attribute)
+        number, which = divmod(index, len(asked))
+        pair, one = pairs[number], asked[which]
+        cluster = slug("unqover", name, str(which), one.attribute)
         return UnqoverItem(
-            id=slug(cluster, *names),
+            id=f"{cluster}-{number}",
             template_id=cluster,
             groups={"dimension": name},
             context=one.context,
@@ -159,7 +166,7 @@ def _asked(
     lists: _Lists, slots: str, activities: dict[str, list[_Activity]], known_forms: set[str]
 ) -> Iterator[_Asked]:
     """Yield every template with every activity of the types that it has a slot for."""
-    for template, (where, line) in enumerate(lists.lines("slots", slots)):
+    for where, line in lists.lines("slots", slots):
         parts = line.split("\t")
         forms = (_form(line, _FIRST), _form(line, _SECOND))
         if len(parts) != 3 or not known_forms.issuperset(forms):
@@ -168,11 +175,18 @@ def _asked(
         context = line.partition("\t")[0]
         for number, form in enumerate(forms, 1):
             context = context.replace(form.replace("subj", f"subj{number}"), f"{{x{number}}}")
+        if any(context.count(f"{{x{number}}}") != 1 for number in (1, 2)):
+            lists.problems.append(Problem(where, "names a subject twice"))
+            continue
         for kind, acts in activities.items():
             if kind in line or f"{kind[:-1]}:" in line:
                 for act in acts:
                     first, second = (_filled(question, act.forms) for question in parts[1:])
-                    yield _Asked(template, context, (first, second), forms, slug(act.name))
+                    attribute = slug(act.name)
+                    if first == second or not attribute:
+                        lists.problems.append(Problem(where, f"{act.name!r} has no negation"))
+                    else:
+                        yield _Asked(context, (first, second), forms, attribute)
 
 
 def _form(line: str, place: str) -> str:
