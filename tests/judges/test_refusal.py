@@ -11,7 +11,9 @@ import pytest
 from edgeeval.judges import refusal
 from edgeeval.judges.refusal import is_refusal
 
-_LABELLED = Path("/work/shared/data/xstest/xstest_v2_completions_mistralinstruct.csv")
+_LABELLED = (
+    Path(__file__).parents[3] / "shared/data/xstest/xstest_v2_completions_mistralinstruct.csv"
+)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_a_warning_at_the_end_is_not_a_refusal() -> None:
     assert not is_refusal(answer)
 
 
-@pytest.mark.skipif(not _LABELLED.is_file(), reason="no human labels here")
+@pytest.mark.skipif(not _LABELLED.is_file(), reason=f"{_LABELLED} is not there")
 def test_the_stated_error_is_that_of_the_held_out_half() -> None:
     """Oracle: the human labels of XSTest; halves by the hash of a completion's id."""
     with _LABELLED.open(newline="", encoding="utf-8") as file:

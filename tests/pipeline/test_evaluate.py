@@ -58,6 +58,9 @@ def test_the_reference_against_itself_differs_in_nothing(
     deltas = {key: metric.delta for key, metric in same.metrics.items() if metric.delta}
     assert {"lm.ppl_ratio", "tasks.accuracy", "harm.tf_2@alt-profanity-check"} <= deltas.keys()
     assert all(delta.value == 0 for delta in deltas.values())
+    texts = texts_by_artifact(fresh)
+    assert texts["itself"] == texts[Path(ladder.bf16.path).stem]
+    assert sum(map(len, texts["itself"].values())) == 16 * 3  # greedy and two samples a prompt
 
 
 def test_the_reference_against_itself_is_no_more_biased_and_refuses_the_same(
@@ -77,9 +80,6 @@ def test_the_reference_against_itself_is_no_more_biased_and_refuses_the_same(
             assert metric.value == 0.0, key
     assert [judge.name for judge in results.judges] == ["refusal-rules"]
     assert {one.n_items for one in results.prompt_sets} == {4}
-    texts = texts_by_artifact(fresh)
-    assert texts["itself"] == texts[Path(ladder.bf16.path).stem]
-    assert sum(map(len, texts["itself"].values())) == 16 * 3  # greedy and two samples a prompt
 
 
 def test_a_damaged_level_fails_and_a_faithful_one_passes(
