@@ -32,8 +32,14 @@ def test_quick_requires_only_what_it_can_resolve_and_says_whose_margin_it_takes(
     }
     [accuracy] = [one for one in chosen.required if one.metric == "tasks.accuracy"]
     assert (accuracy.limit, accuracy.source) == (0.05, "suite quick, policy lenient")
-    # Bias is measured without a verdict; of the others quick has no items, and says so.
-    assert set(chosen.unavailable) == {"refusal.unsafe", "refusal.over", "dialect.gap_growth"}
+    # Of these quick has no items, and says so.
+    assert set(chosen.unavailable) == {
+        "bias.bbq.s_amb",
+        "bias.bbq.s_dis_bal",
+        "refusal.unsafe",
+        "refusal.over",
+        "dialect.gap_growth",
+    }
 
 
 def test_standard_requires_all_that_its_policy_names() -> None:
