@@ -102,3 +102,9 @@ def is_first_or_only(path: Path) -> bool:
     """Tell whether a file stands for its model: it is whole, or the first part."""
     match = _NAME.fullmatch(path.name)
     return match is None or int(match["number"]) == 1
+
+
+def first_part(path: Path) -> Path:
+    """Return the first file of a file's model: itself if it is whole."""
+    match = _NAME.fullmatch(path.name)
+    return path.with_name(f"{match['stem']}-00001-of-{match['count']}.gguf") if match else path

@@ -15,7 +15,7 @@ from edgeeval.cli.options import (
     workspace_option,
 )
 from edgeeval.cli.targets import BUILD_OPTIONS, request_from, targets_argument, with_options
-from edgeeval.errors import EXIT_INCOMPLETE
+from edgeeval.errors import EXIT_INCOMPLETE, InputError
 
 if TYPE_CHECKING:
     from edgeeval.pipeline import Built
@@ -38,6 +38,8 @@ def command(**options: Any) -> None:
     from edgeeval.pipeline import build_ladder
     from edgeeval.store import Workspace
 
+    if options["keep"] == "none":
+        raise InputError("--keep none: nothing would be left; give levels, or all")
     request = request_from(options)
     built = build_ladder(request, Workspace(options["workspace"]), talker(options["quiet"]))
     if options["as_json"]:

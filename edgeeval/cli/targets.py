@@ -53,7 +53,9 @@ BUILD_OPTIONS: list[_Decorator] = [
 MEASURE_OPTIONS: list[_Decorator] = [
     click.option("--reference", help="Unquantized GGUF file; FILES are the levels."),
     click.option(
-        "--max-level-files", type=click.IntRange(1), help="Level files on the disk at one time."
+        "--max-level-files",
+        type=click.IntRange(1),
+        help="Level files on the disk at one time; with --keep none.",
     ),
     click.option("--suite", help="quick, standard or full.  [default: the recipe's, or quick]"),
     click.option("--policy", help="strict, balanced, lenient, or a YAML file."),

@@ -22,7 +22,7 @@ from edgeeval.artifact.imatrix import (
 from edgeeval.artifact.inspect import describe, keep_record, kept_record, quantized_types
 from edgeeval.artifact.quantize import Build, build, known, level_build
 from edgeeval.artifact.source import Found, find_level_files, find_model
-from edgeeval.artifact.splits import model_name
+from edgeeval.artifact.splits import first_part, model_name
 from edgeeval.errors import EdgeevalError, InputError, did_you_mean, reason_of
 from edgeeval.pipeline.request import Request
 from edgeeval.recipe import AS_GIVEN, Level, Recipe
@@ -87,6 +87,8 @@ class Ladder:
         """The GGUF file that the reference is or is made of; None while a checkpoint is not
         converted."""
         self.reference = self._reference()
+        self.levels = _chosen_levels(request, self._recipe)
+        self._given_imatrix = self._ready_made_imatrix()
         self.rungs = tuple(self._named(self._levels()))
 
     # -- the reference ---------------------------------------------------------------------------
@@ -155,18 +157,21 @@ class Ladder:
     # -- the levels ------------------------------------------------------------------------------
 
     def _levels(self) -> Iterator[Rung]:
-        for level in _chosen_levels(self._request, self._recipe):
+        for level in self.levels:
             if level.type is not None:
                 yield self._level(level)
                 continue
             for name, found in find_level_files(self._workspace, level):
-                if not self._is_reference(found.path):
+                if not self._is_there_anyway(found.path.resolve()):
                     yield self._given(name, found)
 
-    def _is_reference(self, path: Path) -> bool:
-        """Tell whether a level's file is the reference's own, as *.gguf makes it."""
-        own = self._recipe.model.gguf
-        return own is not None and path.resolve() == own.resolve()
+    def _is_there_anyway(self, path: Path) -> bool:
+        """Tell whether *.gguf named the reference too, or a later part of a split model."""
+        own = self._recipe.model.gguf if not self.reference.is_ours else None
+        files = [Path(level.file) for level in self.levels if level.file and not level.hf]
+        given = {one.resolve() for one in (own, *files) if one is not None}
+        is_reference = own is not None and path == own.resolve()
+        return is_reference or (first_part(path) != path and first_part(path) in given)
 
     def _named(self, rungs: Iterator[Rung]) -> Iterator[Rung]:
         """Number the files of one name from several places."""
@@ -209,7 +214,7 @@ class Ladder:
         if wanted is None or not level.imatrix:
             return None
         if wanted.file is not None:
-            return given_imatrix(self._workspace, wanted.file)
+            return self._given_imatrix
         reference = self.reference.make()
         calibration = _calibration(wanted)
         return compute_imatrix(
@@ -219,8 +224,23 @@ class Ladder:
     def _known_imatrix(self, reference: Artifact) -> Imatrix | None:
         wanted = self._recipe.imatrix
         if wanted is None or wanted.file is not None:
-            return given_imatrix(self._workspace, wanted.file) if wanted and wanted.file else None
+            return self._given_imatrix
         return find_imatrix(self._workspace, self._engine, reference, _calibration(wanted))
+
+    def _ready_made_imatrix(self) -> Imatrix | None:
+        """Return the recipe's imatrix file, if it has one; find its text, if it has that.
+
+        What is missing would else be seen at the first level, after the reference was measured.
+        """
+        wanted = self._recipe.imatrix
+        if wanted is None or not any(level.type and level.imatrix for level in self.levels):
+            return None
+        if wanted.file is not None:
+            return given_imatrix(self._workspace, wanted.file)
+        assert wanted.text is not None  # one of the two, as the schema says
+        if not wanted.text.is_file():
+            raise InputError(f"imatrix: {wanted.text}: no such file")
+        return None
 
     # -- rungs -----------------------------------------------------------------------------------
 

@@ -98,6 +98,8 @@ class Measurement:
         for number, group in enumerate(groups, 1):
             self._measure_group(measured, group, is_last=number == len(groups))
         if self._measurer.settings.foreign is None:
+            if not self._measurer.has_cost(self._reference):
+                self._need_reference()
             self._time_artifact(measured, self._reference)
         measured.second = self._second_plan()
         if self._request.keep in ("none", "levels"):
@@ -138,6 +140,10 @@ class Measurement:
             self._need_reference()
         lost = self._run(measured, levels, keep_logprobs=not is_last)
         measured.lost |= lost
+        for name, twin in list(measured.same.items()):
+            if twin in lost:
+                del measured.same[name]
+                self._lose(measured, name, f"of the same weights as {twin}, which was lost")
         for level in levels:
             if level.name not in lost:
                 self._time_artifact(measured, level)
@@ -183,7 +189,7 @@ class Measurement:
     def _is_there_or_done(self, artifact: Artifact, plans: Sequence[Plan]) -> bool:
         return Path(artifact.path).exists() or not (
             self._measurer.lacks(artifact, self._reference, plans)
-            or self._measurer.lacks_cost(artifact)
+            or not self._measurer.has_cost(artifact)
         )
 
     def _lose(self, measured: Finished, name: str, reason: str) -> None:

@@ -52,7 +52,7 @@ class Request:
     keep: Keep = "all"
     """Which files that edgeeval made stay on the disk: all; the levels, not the reference; none."""
     max_level_files: int | None = None
-    """Level files on the disk at one time, at most."""
+    """Level files that edgeeval made on the disk at one time, at most; needs `keep` "none"."""
     converter: Path | None = None
     """A llama.cpp checkout whose converter to use, instead of the engine's own."""
     converter_python: Path | None = None
@@ -91,6 +91,10 @@ def choose(request: Request, foreign: Foreign | None = None) -> Chosen:
     Raises:
         InputError: something that was asked for does not exist or does not fit.
     """
+    if request.max_level_files is not None and request.keep != "none":
+        raise InputError(
+            "--max-level-files: the files that were built stay on the disk; give --keep none too"
+        )
     scorers = tuple(selected_scorers(request.only))
     if foreign is not None:
         _require_same_suite(request, foreign)

@@ -424,6 +424,10 @@ class Measurer:
         lines = self._cost_journal(artifact).read() if self.settings.with_cost else []
         return lines[-1] if lines else None
 
+    def has_cost(self, artifact: Artifact) -> bool:
+        """Tell whether an artifact needs no timing, or was timed, however noisily."""
+        return not self.settings.with_cost or self.cost(artifact) is not None
+
     def lacks_cost(self, artifact: Artifact) -> bool:
         """Tell whether an artifact is still to be timed, or was timed while others worked."""
         known = self.cost(artifact)
