@@ -146,3 +146,13 @@ def test_every_score_is_a_share_whatever_the_log_likelihoods(rows: list[list[flo
 
 def test_reads_no_other_kind_of_set() -> None:
     assert scored(measured(a_run("open", []), a_run("text", []))) == {}
+
+
+def test_any_of_several_right_options_will_do() -> None:
+    """By hand: weights 1, e, e^2 of three options, the first and the third right."""
+    item = choice("a", [0.0, 1.0, 2.0], 0) | {"right": [0, 2]}
+    tables = scored(measured(a_run("choice", [item])))
+    assert values(tables["tasks.accuracy"]) == [1]
+    assert tables["tasks.accuracy"].chance == pytest.approx(2 / 3)
+    share = (1 + math.exp(2)) / (1 + math.e + math.exp(2))
+    assert values(tables["tasks.mc2"]) == pytest.approx([share])
