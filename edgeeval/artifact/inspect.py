@@ -17,7 +17,7 @@ from edgeeval.store import Workspace, digest, read_json, text_digest, write_json
 
 _SUPERBLOCK = 256
 """Row widths that K-, IQ- and TQ-types can be cut into are multiples of this."""
-_INSPECT_VERSION = 3
+_INSPECT_VERSION = 4
 _CHUNK_BYTES = 1 << 22
 
 _VOCABULARY_KEY = "tokenizer.ggml.tokens"
@@ -310,14 +310,17 @@ def describe(
         if not info.tensors:
             raise ModelFileError(f"{path}: a GGUF file without tensors: nothing can run it")
         weights = weights_sha256(info, _digests(parts))
-        write_json(cached, summary(info) | {"weights_sha256": weights})
+        table = [[one.name, one.type, one.shape, one.size_bytes] for one in info.tensors]
+        write_json(cached, summary(info) | {"weights_sha256": weights, "tensors": table})
+    known = read_json(cached)
+    known.pop("tensors")  # the table stays with the file's record; results would be all table
     return Artifact(
         name=name,
         path=str(path),
         sha256=sha256,
         source=source,
         provenance=provenance or Provenance("given", str(path)),
-        **read_json(cached),
+        **known,
     )
 
 

@@ -271,7 +271,11 @@ def test_a_record_is_kept_by_the_files_hash_and_the_name_is_the_callers(tmp_path
     assert first.fallback_share == second.fallback_share == pytest.approx(1152 / 1728, abs=1e-6)
     assert first.fallback_types == {"Q8_0": first.fallback_share}
     assert quantized_types(first.type_shares) == ["Q8_0"]
-    assert len(list((workspace.root / "inspected").iterdir())) == 1
+    (kept,) = (workspace.root / "inspected").iterdir()
+    assert json.loads(kept.read_bytes())["tensors"] == [
+        ["a.weight", "Q8_0", [576, 2], 1224],
+        ["b.weight", "F32", [576], 2304],
+    ]
     json.dumps(first.type_shares, allow_nan=False)
 
 
