@@ -142,10 +142,11 @@ def _before_fetching(request: Request, workspace: Workspace, reason: str) -> For
     files += [
         _unseen(recipe, level.type or "", "to build" if level.type else "to fetch", level.label)
         for level in recipe.levels
+        if not request.levels or level.label in request.levels
     ]
     return Forecast(
         files=tuple(files),
-        disk_needed_bytes=sum(file.size_bytes or 0 for file in files),
+        disk_needed_bytes=_file_bytes(request, files),
         disk_free_bytes=shutil.disk_usage(workspace.folder()).free,
         memory_needed_bytes=(files[0].size_bytes or 0) + _BASE_BYTES or None,
         memory_bytes=psutil.virtual_memory().total,
@@ -158,6 +159,15 @@ def _before_fetching(request: Request, workspace: Workspace, reason: str) -> For
         power=(),
         notes=(reason, "Tokens, time and power are planned with the model's own tokenizer."),
     )
+
+
+def _file_bytes(request: Request, files: Sequence[PlannedFile]) -> int:
+    """Return what files will take on the disk: the reference, and as many levels as stay."""
+    to_do = [file.size_bytes or 0 if file.what.startswith("to ") else 0 for file in files]
+    reference, levels = to_do[0], to_do[1:]
+    if request.keep == "none" and request.max_level_files:
+        levels = sorted(levels)[-request.max_level_files :]
+    return reference + sum(levels)
 
 
 def _unseen(recipe: Recipe, kind: str, what: str, name: str = "") -> PlannedFile:
@@ -270,13 +280,9 @@ class _Forecaster:
 
     def _disk_bytes(self, files: Sequence[PlannedFile], plans: Sequence[Plan]) -> int:
         """Return what has to be written: files to build, as many as stay, and log-probabilities."""
-        to_do = [file.size_bytes or 0 if file.what.startswith("to ") else 0 for file in files]
-        reference, levels = to_do[0], to_do[1:]
-        if self.request.keep == "none" and self.request.max_level_files:
-            levels = sorted(levels)[-self.request.max_level_files :]
         is_kept_already = self.chosen.foreign is not None
         logprobs = 0 if is_kept_already else sum(_logprob_bytes(plan) for plan in plans)
-        return reference + sum(levels) + min(logprobs, self.request.cache_bytes)
+        return _file_bytes(self.request, files) + min(logprobs, self.request.cache_bytes)
 
     def _elapsed_s(
         self,
