@@ -20,7 +20,7 @@ VERBS = {
     "quantize": "Build a recipe's reference and levels, and say what they hold.",
     "bundle": "Run a reference here, for machines that cannot hold its model.",
     "report": "Write reports from a results.json.",
-    "inspect": "Say what GGUF files really hold.",
+    "inspect": "Say what GGUF files really hold, and how they differ.",
     "prompts": "List prompt sets and suites, or show one.",
     "judge": "List judges.",
     "doctor": "Check the installation, and give a fix with each failure.",
