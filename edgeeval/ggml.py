@@ -8,6 +8,7 @@ from functools import cache
 from typing import NamedTuple
 
 UNQUANTIZED_TYPES = ("F32", "F16", "BF16")
+"""What a model's reference may be stored in."""
 
 _NEWER_TENSOR_TYPES = {"Q2_0": (42, 64, 18)}
 _NEWER_FILE_TYPES = {"Q2_0": 41}

@@ -11,13 +11,12 @@ from edgeeval.recipe.load import ladder_names, load_recipe, recipe_names
 from edgeeval.recipe.policies import load_policy, policy_names, requirements
 from edgeeval.recipe.schema import AS_GIVEN, Imatrix, Level, Limit, ModelSource, Recipe
 from edgeeval.recipe.target import BUNDLE_SUFFIX, is_recipe, recipe_of, recipe_of_files
-from edgeeval.recipe.types import QUANTIZATION_TYPES, UNQUANTIZED_TYPES
+from edgeeval.recipe.types import QUANTIZATION_TYPES
 
 __all__ = [
     "AS_GIVEN",
     "BUNDLE_SUFFIX",
     "QUANTIZATION_TYPES",
-    "UNQUANTIZED_TYPES",
     "Imatrix",
     "Level",
     "Limit",

@@ -7,13 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from edgeeval.errors import RecipeError, did_you_mean
+from edgeeval.ggml import UNQUANTIZED_TYPES
 from edgeeval.recipe.schema import AS_GIVEN, PARTS, Level, Recipe
-from edgeeval.recipe.types import (
-    QUANTIZATION_TYPES,
-    READ_ONLY_TYPES,
-    UNQUANTIZED_TYPES,
-    override_types,
-)
+from edgeeval.recipe.types import QUANTIZATION_TYPES, READ_ONLY_TYPES, override_types
 from edgeeval.resources import data_dir
 from edgeeval.yamlfile import read_yaml
 

@@ -7,9 +7,7 @@ model whose rows 256 divides; they serve estimates, and the file's own tensor ta
 
 from typing import NamedTuple
 
-from edgeeval.ggml import UNQUANTIZED_TYPES, tensor_types
-
-__all__ = ["QUANTIZATION_TYPES", "UNQUANTIZED_TYPES", "QuantizationType"]
+from edgeeval.ggml import tensor_types
 
 
 class QuantizationType(NamedTuple):
