@@ -85,9 +85,10 @@ def test_how_a_process_ended_is_said_in_words(status: int, words: str) -> None:
 
 
 _PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from edgeeval.run.script import clean_environment, run_script
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 run_script(Path(sys.executable), [sys.argv[1]], log_path=Path(sys.argv[2]), on_line=print,
            environment=clean_environment())
 """
@@ -123,7 +124,7 @@ def test_it_dies_with_us_and_so_does_what_it_started(tmp_path: Path, death: sign
         assert len(pids) == 2
         assert all(_is_running(pid) for pid in pids)
         parent.send_signal(death)
-        parent.wait()
+        parent.wait(timeout=60)
     for _ in range(600):  # a bound, not an expectation: it takes milliseconds
         if not any(_is_running(pid) for pid in pids):
             return
