@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from edgeeval.store import Workspace
 # A shared runner is slow at times, which is no failure; there, the same examples every time.
 settings.register_profile("edgeeval", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("edgeeval")
+
+# A shell's background job is born deaf to Ctrl-C, and so would be all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHECKOUT = Path(__file__).parent.parent
 FETCHED = Path(os.environ.get("EDGEEVAL_WORKSPACE", CHECKOUT / ".edgeeval"))

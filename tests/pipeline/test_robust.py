@@ -144,7 +144,7 @@ def broken_file(kind: str, ladder: Ladder, folder: Path) -> Path:
         ("truncated", "broken or truncated GGUF file"),
         ("not-gguf", "not a GGUF file"),
         ("unknown-architecture", "unknown model architecture: 'lloma'"),
-        ("other-vocabulary", "vocabulary differs from the reference's"),
+        ("other-vocabulary", "its vocabulary is not the reference's"),
     ],
 )
 def test_a_broken_level_is_lost_in_one_line_and_the_others_finish(

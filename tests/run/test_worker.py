@@ -70,10 +70,14 @@ def test_the_quantizers_own_reason_reaches_the_caller(
     ladder: Ladder, workspace: Workspace, tmp_path: Path
 ) -> None:
     job = {
+        "name": "IQ1_S",
         "source": ladder.bf16.path,
         "target": str(tmp_path / "out.gguf"),
         "file_type": "IQ1_S",
         "n_threads": 1,
+        "mixture": {},
+        "imatrix": None,
+        "dry_run": False,
     }
     with pytest.raises(
         WorkerFailed, match=r"to IQ1_S: this quantization requires an importance matrix!$"
