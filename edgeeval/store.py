@@ -34,10 +34,13 @@ from edgeeval.errors import InputError, WorkspaceBusy
 
 _CHUNK_BYTES = 1 << 22
 
+_TORN_WRITES = (".*.tmp", "*/.*.tmp", "*/*/.*.tmp")
+"""What `write_atomic` leaves when its process is killed; its names carry a process id, so that
+nothing writes over them."""
 LEFTOVERS = "leftovers"
 RUNS = "runs"
 REMOVABLE = {
-    LEFTOVERS: ("logprobs", "log", "artifacts/*.tmp", "imatrix/*.tmp"),
+    LEFTOVERS: ("logprobs", "log", "artifacts/*.tmp", "imatrix/*.tmp", *_TORN_WRITES),
     RUNS: ("runs", "divergence", "cost", "plans", "logprobs", "results/*/timings.jsonl"),
     "artifacts": ("artifacts/*.gguf",),
     "imatrix": ("imatrix/*",),
@@ -95,6 +98,14 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    """Tell whether the process that a temporary file of `write_atomic` names is gone."""
+    import psutil
+
+    process_id = temporary.name.split(".")[-2]
+    return process_id.isdecimal() and not psutil.pid_exists(int(process_id))
 
 
 def replace_durably(temporary: Path, target: Path) -> None:
@@ -236,6 +247,9 @@ class Workspace:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
+            for torn in {path for name in _TORN_WRITES for path in self.root.glob(name)}:
+                if _is_abandoned(torn):
+                    torn.unlink(missing_ok=True)
             yield
 
     def file_sha256(self, path: Path) -> str:

@@ -120,6 +120,24 @@ def test_a_rename_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [entry.name for entry in in_the_way.iterdir()] == ["kept"]
 
 
+def test_what_a_killed_writer_left_is_swept_by_the_next_that_holds_the_workspace(
+    tmp_path: Path,
+) -> None:
+    """Killed between writing and renaming; a writer that still runs keeps its file."""
+    killed = subprocess.Popen([sys.executable, "-c", "pass"])
+    killed.wait()
+    folders = (tmp_path, tmp_path / "artifacts", tmp_path / "runs" / "a")
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f".run.json.{killed.pid}.tmp").touch()
+    running = tmp_path / "artifacts" / f".record.json.{os.getpid()}.tmp"
+    foreign = tmp_path / "artifacts" / ".notes.tmp"
+    running.touch()
+    foreign.touch()
+    with Workspace(tmp_path).locked():
+        assert set(tmp_path.rglob("*.tmp")) == {running, foreign}
+
+
 def test_a_document_with_nan_is_refused_and_the_old_one_stays(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     write_json(path, {"text": "größer"})
