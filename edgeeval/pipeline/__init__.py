@@ -9,14 +9,15 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     bundle.py    a reference's run in one file, for a machine that cannot hold it
     bundle_content.py  what stands in such a file, checked
     forecast.py  what it would take, and what it could show
+    judging.py   who judges harm, and what is required of whom
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """
 
 from pathlib import Path
 
-from edgeeval.judges.find import find_judge
 from edgeeval.pipeline.bundle import foreign_of, write_bundle
 from edgeeval.pipeline.conclude import conclude
+from edgeeval.pipeline.judging import with_judges
 from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
 from edgeeval.pipeline.measure import Measurement, measurer_for
 from edgeeval.pipeline.request import (
@@ -64,13 +65,12 @@ def evaluate(
         if request.fresh:
             workspace.forget_runs()
         chosen = choose(request, foreign_of(request, workspace))
-        if request.judge is not None:
-            find_judge(request.judge, workspace)  # a wrong name must not cost a measurement first
+        chosen = with_judges(request, chosen, workspace)
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
         measurer = measurer_for(request, chosen, workspace, engine, progress)
         ladder = Ladder(request, workspace, engine, progress, chosen.foreign)
         measured = Measurement(request, ladder, measurer, progress).run()
-        return conclude(request, chosen, measurer, measured)
+        return conclude(request, chosen, measurer, measured, progress)
 
 
 def bundle(

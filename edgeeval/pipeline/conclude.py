@@ -2,17 +2,16 @@
 
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
 from edgeeval.compare.estimates import MetricEvidence, with_floor
-from edgeeval.errors import InputError, WorkerFailed
-from edgeeval.judges import DEFAULT_JUDGE
-from edgeeval.judges.find import find_judge
-from edgeeval.judges.score import JudgedTexts, score_texts
+from edgeeval.errors import InputError
+from edgeeval.judges.score import JudgedTexts
+from edgeeval.pipeline.judging import asks_judges, judge_texts
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
 from edgeeval.pipeline.watermarks import watermarks
@@ -27,46 +26,36 @@ from edgeeval.records import (
 )
 from edgeeval.run.device import Engine
 from edgeeval.run.foreign import Plan
-from edgeeval.run.schedule import ChosenSet, Measurer, prefilled_tokens
+from edgeeval.run.schedule import ChosenSet, Measurer, Progress, prefilled_tokens
 from edgeeval.scores import is_selected, scorer
 from edgeeval.scores.measured import Measured, read_measured
 from edgeeval.scores.table import ScoreTable
-from edgeeval.store import Workspace
 
 Scorer = Callable[[Measured], list[ScoreTable]]
 
 
 def _scorer_for(
-    request: Request, chosen: Chosen, reference: Measured, judged: JudgedTexts | None
+    request: Request, chosen: Chosen, reference: Measured, judged: Sequence[JudgedTexts]
 ) -> Scorer:
     def tables(level: Measured) -> list[ScoreTable]:
         return [
             table
             for name in chosen.scorers
-            for table in scorer(name).score(level, reference, judged)
+            for by in (judged if asks_judges(name) else (None,))
+            for table in scorer(name).score(level, reference, by)
             if is_selected(table.metric.id, request.only)
         ]
 
     return tables
 
 
-def _judge(
-    request: Request, chosen: Chosen, workspace: Workspace, everything: Sequence[Measured]
-) -> JudgedTexts | None:
-    askers = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "texts_to_judge")]
-    texts = [
-        text
-        for asker in askers
-        for measured in everything
-        for text in asker.texts_to_judge(measured)
-    ]
-    if not texts:
-        return None
-    judge = find_judge(request.judge or DEFAULT_JUDGE, workspace)
-    return score_texts(workspace, judge, texts)
-
-
-def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Finished) -> Results:
+def conclude(
+    request: Request,
+    chosen: Chosen,
+    measurer: Measurer,
+    finished: Finished,
+    progress: Progress = lambda line: None,
+) -> Results:
     """Score, compare and judge what was measured; nothing native runs here but the judge."""
     base_file = finished.reference
     reference = read_measured(measurer, base_file, base_file, finished.plans)
@@ -74,14 +63,11 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         read_measured(measurer, level, base_file, finished.plans) for level in finished.complete
     ]
     again = read_measured(measurer, base_file, base_file, finished.second)
-    judged, problems = None, tuple(finished.problems)
-    try:
-        judged = _judge(request, chosen, measurer.workspace, [reference, *levels, again])
-    except WorkerFailed as error:  # the other dimensions are still worth a report
-        problems = (*problems, f"Texts were not judged: {error}.")
-    tables = _scorer_for(request, chosen, reference, judged)
+    judgement = judge_texts(chosen, measurer.workspace, [reference, *levels, again], progress)
+    problems = [f"{name} judged no text: {why}." for name, why in judgement.silent.items()]
+    tables = _scorer_for(request, chosen, reference, judgement.judged)
     base = _base_tables(chosen, tables, reference)
-    floors = _floors(request, chosen, reference, again, judged) if finished.second else {}
+    floors = _floors(request, chosen, reference, again, judgement.judged) if finished.second else {}
     evidence = {
         level.artifact.name: {
             key: with_floor(found, floors.get(key))
@@ -89,7 +75,7 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         }
         for level in levels
     }
-    results = _level_results(finished, evidence, chosen.required)
+    results = _level_results(finished, evidence, chosen.required, judgement.silent)
     own = LevelResult(
         name=base_file.name,
         status="measured",
@@ -106,9 +92,9 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         reference=own,
         levels=results,
         recommendation=recommend(own, results, chosen.required, chosen.unavailable),
-        watermarks=watermarks(request, chosen, finished) + problems,
+        watermarks=(*watermarks(request, chosen, finished), *finished.problems, *problems),
         environment=_environment(measurer.settings.engine),
-        judges=_judges(chosen, reference, judged),
+        judges=(*judgement.infos, *_rules(chosen, reference)),
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
         timings=Timings(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -119,13 +105,10 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
     )
 
 
-def _judges(
-    chosen: Chosen, reference: Measured, judged: JudgedTexts | None
-) -> tuple[JudgeInfo, ...]:
-    """Return who judged: the judge that was asked for, and those that scorers bring."""
+def _rules(chosen: Chosen, reference: Measured) -> tuple[JudgeInfo, ...]:
+    """Return the judges that scorers bring themselves, whatever `--judge` says."""
     bringing = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "judge_info")]
-    own = [one.judge_info() for one in bringing if any(reference.of_kind(*one.KINDS))]
-    return (*((judged.info,) if judged else ()), *own)
+    return tuple(one.judge_info() for one in bringing if any(reference.of_kind(*one.KINDS)))
 
 
 def _base_tables(chosen: Chosen, tables: Scorer, reference: Measured) -> list[ScoreTable]:
@@ -150,7 +133,7 @@ def _floors(
     chosen: Chosen,
     reference: Measured,
     again: Measured,
-    judged: JudgedTexts | None,
+    judged: Sequence[JudgedTexts],
 ) -> dict[str, float]:
     """Return per metric what the reference's own score changes by in other blocks."""
     set_ids = {run.set_id for run in again.sets}
@@ -170,8 +153,9 @@ def _level_results(
     finished: Finished,
     evidence: dict[str, dict[str, MetricEvidence]],
     required: Sequence[Requirement],
+    silent: Mapping[str, str],
 ) -> tuple[LevelResult, ...]:
-    judged = judge_levels(evidence, required)
+    judged = judge_levels(evidence, required, silent)
     results = []
     for name in finished.order:
         artifact = finished.levels.get(name)

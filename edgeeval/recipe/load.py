@@ -165,4 +165,9 @@ def _relative_to(folder: Path, recipe: Recipe) -> Recipe:
     for key in ("text", "file"):
         if imatrix is not None and (path := getattr(imatrix, key)) is not None:
             imatrix = imatrix.model_copy(update={key: folder / path})
-    return recipe.model_copy(update={"model": model, "levels": levels, "imatrix": imatrix})
+    judges = tuple(
+        str(folder / judge) if judge.endswith(".gguf") else judge for judge in recipe.judges
+    )
+    return recipe.model_copy(
+        update={"model": model, "levels": levels, "imatrix": imatrix, "judges": judges}
+    )
