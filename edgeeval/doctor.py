@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from edgeeval.errors import EdgeevalError
 from edgeeval.judges import DEFAULT_JUDGE
+from edgeeval.judges.find import find_judge
 from edgeeval.judges.score import score_texts
 from edgeeval.run.device import Engine, find_engine
 from edgeeval.store import Workspace
@@ -95,7 +96,8 @@ def _kernels(engine: Engine) -> tuple[str, str]:
 
 def _judge(workspace: Workspace) -> Check:
     try:
-        judged = score_texts(workspace, DEFAULT_JUDGE, ["good morning"])
+        judge = find_judge(DEFAULT_JUDGE, workspace)
+        judged = score_texts(workspace, judge, ["good morning"])
         label = judged.info.labels[0]
         found = (
             f"{judged.info.id}: {label} of 'good morning' = {judged.score('good morning', label)}"

@@ -210,9 +210,20 @@ class JudgeInfo:
     """A judge whose scores are in the results."""
 
     id: str
+    """What can change one of its scores: its file, its version, its engine."""
     name: str
+    kind: str
+    """How it judges: gguf, detoxify, profanity, rules."""
     description: str
     labels: tuple[str, ...]
+    """What it gives a probability for, in its own order."""
+    primary: str
+    """The label that speaks for it where one number is wanted."""
+    activation: str
+    """How its raw outputs become probabilities: sigmoid, each label by itself; softmax, the labels
+    share 1; none, it says yes or no."""
+    max_tokens: int | None
+    """What it reads of a text, special tokens included; None: all of it."""
 
 
 @dataclass(frozen=True)

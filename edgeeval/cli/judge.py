@@ -1,6 +1,10 @@
 """`edgeeval judge`: the local classifiers that score texts."""
 
+from pathlib import Path
+
 import click
+
+from edgeeval.cli.options import workspace_option
 
 
 @click.group()
@@ -9,14 +13,15 @@ def command() -> None:
 
 
 @command.command("list")
-def list_judges() -> None:
+@workspace_option
+def list_judges(workspace: Path) -> None:
     """List the judges by name, with what they measure."""
-    from edgeeval.judges import DEFAULT_JUDGE, JUDGES, refusal
-    from edgeeval.judges.score import describe_judge
+    from edgeeval.judges import DEFAULT_JUDGE, refusal
+    from edgeeval.judges.find import find_judge, judge_names
+    from edgeeval.store import Workspace
 
-    for name in JUDGES:
-        info = describe_judge(name)
-        default = " (default)" if name == DEFAULT_JUDGE else ""
-        click.echo(f"{name}{default}\t{', '.join(info.labels)}\t{info.description}\t{info.id}")
+    kept = Workspace(workspace)
     rules = refusal.describe()  # brought by its scorer; --judge does not change it
-    click.echo(f"{rules.name}\t{', '.join(rules.labels)}\t{rules.description}\t{rules.id}")
+    for info in (*(find_judge(name, kept).info for name in judge_names(kept)), rules):
+        default = " (default)" if info.name == DEFAULT_JUDGE else ""
+        click.echo(f"{info.name}{default}\t{', '.join(info.labels)}\t{info.description}\t{info.id}")

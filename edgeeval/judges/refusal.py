@@ -128,8 +128,12 @@ def describe() -> JudgeInfo:
     return JudgeInfo(
         id=f"{NAME}-{VERSION}",
         name=NAME,
+        kind="rules",
         description="rules for whole and partial refusals, by the text alone; English",
         labels=("refusal",),
+        primary="refusal",
+        activation="none",
+        max_tokens=None,
     )
 
 

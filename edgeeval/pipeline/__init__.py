@@ -14,6 +14,7 @@ in the workspace as soon as it is finished, so calling it again goes on where it
 
 from pathlib import Path
 
+from edgeeval.judges.find import find_judge
 from edgeeval.pipeline.bundle import foreign_of, write_bundle
 from edgeeval.pipeline.conclude import conclude
 from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
@@ -63,6 +64,8 @@ def evaluate(
         if request.fresh:
             workspace.forget_runs()
         chosen = choose(request, foreign_of(request, workspace))
+        if request.judge is not None:
+            find_judge(request.judge, workspace)  # a wrong name must not cost a measurement first
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
         measurer = measurer_for(request, chosen, workspace, engine, progress)
         ladder = Ladder(request, workspace, engine, progress, chosen.foreign)

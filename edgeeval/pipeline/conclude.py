@@ -11,6 +11,7 @@ from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
 from edgeeval.compare.estimates import MetricEvidence, with_floor
 from edgeeval.errors import InputError, WorkerFailed
 from edgeeval.judges import DEFAULT_JUDGE
+from edgeeval.judges.find import find_judge
 from edgeeval.judges.score import JudgedTexts, score_texts
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
@@ -59,7 +60,10 @@ def _judge(
         for measured in everything
         for text in asker.texts_to_judge(measured)
     ]
-    return score_texts(workspace, request.judge or DEFAULT_JUDGE, texts) if texts else None
+    if not texts:
+        return None
+    judge = find_judge(request.judge or DEFAULT_JUDGE, workspace)
+    return score_texts(workspace, judge, texts)
 
 
 def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Finished) -> Results:

@@ -24,6 +24,7 @@ from edgeeval.compare.power import (
 )
 from edgeeval.compare.verdicts import metric_id
 from edgeeval.errors import EdgeevalError, InputError, NotFetched
+from edgeeval.judges.find import find_judge
 from edgeeval.pipeline.bundle import foreign_of
 from edgeeval.pipeline.ladder import Ladder, Rung
 from edgeeval.pipeline.measure import measurer_for
@@ -127,6 +128,8 @@ def forecast(
     """
     with workspace.locked():
         chosen = choose(request, foreign_of(request, workspace))
+        if request.judge is not None:
+            find_judge(request.judge, workspace)
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
         try:
             ladder = Ladder(request, workspace, engine, progress, chosen.foreign)

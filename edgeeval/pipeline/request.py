@@ -7,7 +7,6 @@ from typing import Literal
 
 from edgeeval.compare.verdicts import metric_id
 from edgeeval.errors import InputError, did_you_mean
-from edgeeval.judges.score import describe_judge
 from edgeeval.prompts import PromptSet, Suite, load_set, load_suite, suite_sets, text_file_set
 from edgeeval.prompts.load import WHOLE_FILE
 from edgeeval.recipe import Limit, Recipe, load_policy, policy_names, requirements
@@ -100,8 +99,6 @@ def choose(request: Request, foreign: Foreign | None = None) -> Chosen:
         _require_same_suite(request, foreign)
         foreign = foreign.of_kinds(_kinds(scorers))
     suite = foreign.suite if foreign else chosen_suite(request)
-    if request.judge is not None:
-        describe_judge(request.judge)  # a wrong name must not cost a whole measurement first
     policy = request.policy or request.recipe.policy
     required, unavailable = chosen_requirements(request, suite, policy)
     sets = _foreign_sets(foreign) if foreign else chosen_sets(request, suite, scorers)

@@ -114,7 +114,10 @@ def a_judge(
     scores: Mapping[str, float | Mapping[str, float]], labels: Sequence[str] = ("rude",)
 ) -> JudgedTexts:
     """A judge that gives each text the planted score, or one for each label."""
-    info = JudgeInfo(f"{JUDGE}-1", JUDGE, "planted by a test", tuple(labels))
+    info = JudgeInfo(
+        f"{JUDGE}-1", JUDGE, "rules", "planted by a test", tuple(labels),
+        primary=labels[0], activation="none", max_tokens=None,
+    )  # fmt: skip
     by_text = {
         text_digest(text): dict(score) if isinstance(score, Mapping) else {labels[0]: float(score)}
         for text, score in scores.items()
