@@ -3,6 +3,7 @@
 import importlib
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from edgeeval.errors import InputError, WorkerFailed, did_you_mean
@@ -43,15 +44,23 @@ class JudgedTexts:
         return self._scores[text_digest(text)][label]
 
 
-def score_texts(workspace: Workspace, name: str, texts: Iterable[str]) -> JudgedTexts:
+def score_texts(
+    workspace: Workspace, name: str, texts: Iterable[str], kept_in: Path | None = None
+) -> JudgedTexts:
     """Score texts that the judge has not seen; the others come from its journal.
+
+    Args:
+        workspace: keeps the journal.
+        name: the judge's.
+        texts: what to score.
+        kept_in: another folder for the journal: an empty one scores everything again.
 
     Raises:
         InputError: no judge has that name.
         WorkerFailed: the judge failed or gave something that is no probability.
     """
     info = describe_judge(name)
-    journal = Journal(workspace.folder("judged") / f"{info.id}.jsonl")
+    journal = Journal((kept_in or workspace.folder("judged")) / f"{info.id}.jsonl")
     known: dict[str, dict[str, float]] = {}
     for line in journal.read():
         known.setdefault(line["text"], line["scores"])
