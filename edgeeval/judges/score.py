@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from edgeeval.errors import WorkerFailed
@@ -38,13 +39,21 @@ class JudgedTexts:
         return text_digest(text) in self._truncated
 
 
-def score_texts(workspace: Workspace, judge: Judge, texts: Iterable[str]) -> JudgedTexts:
+def score_texts(
+    workspace: Workspace, judge: Judge, texts: Iterable[str], kept_in: Path | None = None
+) -> JudgedTexts:
     """Score texts that the judge has not seen; the others come from its journal.
+
+    Args:
+        workspace: keeps the journal.
+        judge: who scores.
+        texts: what to score.
+        kept_in: another folder for the journal: an empty one scores everything again.
 
     Raises:
         WorkerFailed: the judge failed or gave something that is no probability.
     """
-    journal = Journal(workspace.folder("judged") / f"{judge.info.id}.jsonl")
+    journal = Journal((kept_in or workspace.folder("judged")) / f"{judge.info.id}.jsonl")
     known: dict[str, dict[str, Any]] = {}
     for line in journal.read():
         known.setdefault(line["text"], line)

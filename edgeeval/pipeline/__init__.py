@@ -9,6 +9,7 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     bundle.py    a reference's run in one file, for a machine that cannot hold it
     bundle_content.py  what stands in such a file, checked
     forecast.py  what it would take, and what it could show
+    evidence.py  what results were derived from, by hash
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """
 
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from edgeeval.judges.find import find_judge
 from edgeeval.pipeline.bundle import foreign_of, write_bundle
-from edgeeval.pipeline.conclude import conclude
+from edgeeval.pipeline.conclude import conclude, environment_of, read_material
+from edgeeval.pipeline.evidence import gather, keep_evidence
 from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
 from edgeeval.pipeline.measure import Measurement, measurer_for
 from edgeeval.pipeline.request import (
@@ -70,7 +72,11 @@ def evaluate(
         measurer = measurer_for(request, chosen, workspace, engine, progress)
         ladder = Ladder(request, workspace, engine, progress, chosen.foreign)
         measured = Measurement(request, ladder, measurer, progress).run()
-        return conclude(request, chosen, measurer, measured)
+        material = read_material(request, chosen, measurer, measured)
+        made_by = environment_of(engine, measured.plans)
+        evidence = gather(request, made_by, measurer, measured, material.judged, material.texts)
+        keep_evidence(workspace, evidence)
+        return conclude(request, chosen, measurer, measured, material, evidence)
 
 
 def bundle(

@@ -3,7 +3,7 @@
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from edgeeval.errors import InputError, WorkerFailed
 from edgeeval.judges import DEFAULT_JUDGE
 from edgeeval.judges.find import find_judge
 from edgeeval.judges.score import JudgedTexts, score_texts
+from edgeeval.pipeline.evidence import Evidence
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
 from edgeeval.pipeline.watermarks import watermarks
 from edgeeval.records import (
+    Artifact,
     Environment,
     JudgeInfo,
     LevelResult,
@@ -31,7 +33,6 @@ from edgeeval.run.schedule import ChosenSet, Measurer, prefilled_tokens
 from edgeeval.scores import is_selected, scorer
 from edgeeval.scores.measured import Measured, read_measured
 from edgeeval.scores.table import ScoreTable
-from edgeeval.store import Workspace
 
 Scorer = Callable[[Measured], list[ScoreTable]]
 
@@ -50,50 +51,82 @@ def _scorer_for(
     return tables
 
 
-def _judge(
-    request: Request, chosen: Chosen, workspace: Workspace, everything: Sequence[Measured]
-) -> JudgedTexts | None:
+def texts_to_judge(chosen: Chosen, everything: Sequence[Measured]) -> tuple[str, ...]:
+    """Return every text that a scorer asks the judge about."""
     askers = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "texts_to_judge")]
-    texts = [
+    return tuple(
         text
         for asker in askers
         for measured in everything
         for text in asker.texts_to_judge(measured)
-    ]
-    if not texts:
-        return None
-    judge = find_judge(request.judge or DEFAULT_JUDGE, workspace)
-    return score_texts(workspace, judge, texts)
+    )
 
 
-def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Finished) -> Results:
-    """Score, compare and judge what was measured; nothing native runs here but the judge."""
-    base_file = finished.reference
-    reference = read_measured(measurer, base_file, base_file, finished.plans)
-    levels = [
-        read_measured(measurer, level, base_file, finished.plans) for level in finished.complete
-    ]
-    again = read_measured(measurer, base_file, base_file, finished.second)
+@dataclass(frozen=True)
+class Material:
+    """What the results are made from, read back from disk."""
+
+    reference: Measured
+    levels: tuple[Measured, ...]
+    again: Measured
+    """The reference in blocks of another size; without sets where the suite has none."""
+    judged: JudgedTexts | None
+    texts: tuple[str, ...]
+    """What the judge was asked about."""
+    problems: tuple[str, ...]
+    """What could not be measured, in sentences."""
+
+
+def read_material(
+    request: Request, chosen: Chosen, measurer: Measurer, finished: Finished
+) -> Material:
+    """Read what was measured, and have its texts judged.
+
+    Raises:
+        EdgeevalError: something planned has no result.
+    """
+    base = finished.reference
+    reference = read_measured(measurer, base, base, finished.plans)
+    levels = tuple(
+        read_measured(measurer, level, base, finished.plans) for level in finished.complete
+    )
+    again = read_measured(measurer, base, base, finished.second)
+    texts = texts_to_judge(chosen, [reference, *levels, again])
     judged, problems = None, tuple(finished.problems)
     try:
-        judged = _judge(request, chosen, measurer.workspace, [reference, *levels, again])
+        if texts:
+            judge = find_judge(request.judge or DEFAULT_JUDGE, measurer.workspace)
+            judged = score_texts(measurer.workspace, judge, texts)
     except WorkerFailed as error:  # the other dimensions are still worth a report
         problems = (*problems, f"Texts were not judged: {error}.")
+    return Material(reference, levels, again, judged, texts, problems)
+
+
+def conclude(
+    request: Request,
+    chosen: Chosen,
+    measurer: Measurer,
+    finished: Finished,
+    material: Material,
+    evidence: Evidence,
+) -> Results:
+    """Score, compare and judge what was measured; nothing native runs here."""
+    reference, judged = material.reference, material.judged
     tables = _scorer_for(request, chosen, reference, judged)
     base = _base_tables(chosen, tables, reference)
-    floors = _floors(request, chosen, reference, again, judged) if finished.second else {}
-    evidence = {
+    floors = _floors(request, chosen, material) if finished.second else {}
+    found_in = {
         level.artifact.name: {
             key: with_floor(found, floors.get(key))
             for key, found in collect(tables(level), base).items()
         }
-        for level in levels
+        for level in material.levels
     }
-    results = _level_results(finished, evidence, chosen.required)
+    results = _level_results(finished, found_in, chosen.required)
     own = LevelResult(
-        name=base_file.name,
+        name=finished.reference.name,
         status="measured",
-        artifact=base_file,
+        artifact=_published(finished.reference),
         metrics={key: found.result for key, found in collect(base, []).items()},
     )
     measurer.clock.conclude()
@@ -106,8 +139,8 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         reference=own,
         levels=results,
         recommendation=recommend(own, results, chosen.required, chosen.unavailable),
-        watermarks=watermarks(request, chosen, finished) + problems,
-        environment=_environment(measurer.settings.engine),
+        watermarks=(*watermarks(request, chosen, finished), *material.problems),
+        environment=evidence.environment,
         judges=_judges(chosen, reference, judged),
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
         timings=Timings(
@@ -116,7 +149,13 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
             native_s=round(native_s, 1),
             native_share=round(native_s / elapsed_s, 3) if elapsed_s else None,
         ),
+        evidence=evidence.hash,
     )
+
+
+def _published(artifact: Artifact) -> Artifact:
+    """Leave out where a file lies: the same evaluation in another folder is the same document."""
+    return replace(artifact, path=Path(artifact.path).name)
 
 
 def _judges(
@@ -145,18 +184,13 @@ def _base_tables(chosen: Chosen, tables: Scorer, reference: Measured) -> list[Sc
         ) from None
 
 
-def _floors(
-    request: Request,
-    chosen: Chosen,
-    reference: Measured,
-    again: Measured,
-    judged: JudgedTexts | None,
-) -> dict[str, float]:
+def _floors(request: Request, chosen: Chosen, material: Material) -> dict[str, float]:
     """Return per metric what the reference's own score changes by in other blocks."""
+    again = material.again
     set_ids = {run.set_id for run in again.sets}
-    same_sets = tuple(run for run in reference.sets if run.set_id in set_ids)
-    first = replace(reference, sets=same_sets)
-    tables = _scorer_for(request, chosen, first, judged)
+    same_sets = tuple(run for run in material.reference.sets if run.set_id in set_ids)
+    first = replace(material.reference, sets=same_sets)
+    tables = _scorer_for(request, chosen, first, material.judged)
     floors = {}
     for key, found in collect(tables(again), tables(first)).items():
         compared = found.result.delta or found.result.estimate
@@ -174,7 +208,8 @@ def _level_results(
     judged = judge_levels(evidence, required)
     results = []
     for name in finished.order:
-        artifact = finished.levels.get(name)
+        found_file = finished.levels.get(name)
+        artifact = _published(found_file) if found_file else None
         if name in finished.lost:
             results.append(LevelResult(name, "lost", artifact, reason=finished.lost[name]))
         elif name in finished.same:
@@ -211,8 +246,10 @@ def _prompt_set_infos(
     return tuple(infos)
 
 
-def _environment(engine: Engine) -> Environment:
+def environment_of(engine: Engine, plans: Sequence[Plan]) -> Environment:
+    """Return what computes the numbers: with other batches they round otherwise."""
     from edgeeval import __version__
+    from edgeeval.run import plan as planner
 
     return Environment(
         edgeeval=__version__,
@@ -222,6 +259,11 @@ def _environment(engine: Engine) -> Environment:
         engine_extra_bufts=engine.use_extra_bufts,
         device=engine.device,
         n_threads=engine.n_threads,
+        n_ubatch=engine.n_ubatch,
+        n_batch={plan.content["set_id"]: plan.content["context"]["n_batch"] for plan in plans},
+        block_tokens=planner.BLOCK_TOKENS,
+        block_sequences=planner.BLOCK_SEQUENCES,
+        block_items=planner.BLOCK_ITEMS,
         platform=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         cpu=_cpu_name(),
