@@ -43,7 +43,8 @@ class Artifact:
     name: str
     """The level's name in every table."""
     path: str
-    """The file; of a split one, the first."""
+    """The file; of a split one, the first. In results its name alone: where it lay is nobody's
+    business, and the same evaluation elsewhere gives the same document."""
     sha256: str
     """Of the file; of a split one, over the hashes of its parts."""
     size_bytes: int
@@ -247,6 +248,14 @@ class Environment:
     """Whether llama.cpp's fast weight layouts were on; off where they die on this machine."""
     device: str
     n_threads: int
+    n_ubatch: int
+    """Physical batch: tokens that the engine computes at once."""
+    n_batch: dict[str, int]
+    """Prompt set -> its contexts' logical batch, in tokens."""
+    block_tokens: int
+    """Largest block of a plan: tokens, sequences and multiple-choice items together."""
+    block_sequences: int
+    block_items: int
     platform: str
     python: str
     cpu: str
@@ -284,4 +293,7 @@ class Results:
     judges: tuple[JudgeInfo, ...]
     prompt_sets: tuple[PromptSetInfo, ...]
     timings: Timings
+    evidence: str = ""
+    """Hash of everything that the numbers were derived from; `edgeeval verify` derives them again
+    from the workspace that holds it. Empty in documents that no workspace stands behind."""
     schema: str = RESULTS_SCHEMA

@@ -21,6 +21,7 @@ VERBS = {
     "bundle": "Run a reference here, for machines that cannot hold its model.",
     "report": "Write reports from a results.json.",
     "inspect": "Say what GGUF files really hold, and how they differ.",
+    "recipes": "List the recipes that come with edgeeval.",
     "prompts": "List prompt sets and suites, show one, or import a published data set.",
     "judge": "List judges.",
     "doctor": "Check the installation, and give a fix with each failure.",

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from edgeeval.errors import WorkerFailed
@@ -36,15 +37,23 @@ def score_texts(
     judge: Judge,
     texts: Iterable[str],
     progress: Callable[[str], None] = lambda line: None,
+    kept_in: Path | None = None,
 ) -> JudgedTexts:
     """Score texts that the judge has not seen; the others come from its journal.
 
     What is scored is kept piece by piece: a call that was stopped goes on there.
 
+    Args:
+        workspace: keeps the journal.
+        judge: who scores.
+        texts: what to score.
+        progress: called with lines of talk.
+        kept_in: another folder for the journal: an empty one scores everything again.
+
     Raises:
         WorkerFailed: the judge failed or gave something that is no probability.
     """
-    journal = Journal(workspace.folder("judged") / f"{judge.info.id}.jsonl")
+    journal = Journal((kept_in or workspace.folder("judged")) / f"{judge.info.id}.jsonl")
     known: dict[str, dict[str, Any]] = {}
     for line in journal.read():
         known.setdefault(line["text"], line)

@@ -10,13 +10,15 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     bundle_content.py  what stands in such a file, checked
     forecast.py  what it would take, and what it could show
     judging.py   who judges harm, and what is required of whom
+    evidence.py  what results were derived from, by hash
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """
 
 from pathlib import Path
 
 from edgeeval.pipeline.bundle import foreign_of, write_bundle
-from edgeeval.pipeline.conclude import conclude
+from edgeeval.pipeline.conclude import conclude, environment_of, read_material
+from edgeeval.pipeline.evidence import gather, keep_evidence
 from edgeeval.pipeline.judging import with_judges
 from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
 from edgeeval.pipeline.measure import Measurement, measurer_for
@@ -70,7 +72,12 @@ def evaluate(
         measurer = measurer_for(request, chosen, workspace, engine, progress)
         ladder = Ladder(request, workspace, engine, progress, chosen.foreign)
         measured = Measurement(request, ladder, measurer, progress).run()
-        return conclude(request, chosen, measurer, measured, progress)
+        material = read_material(chosen, measurer, measured, progress)
+        made_by = environment_of(engine, measured.plans)
+        judged = material.judgement.judged
+        evidence = gather(request, made_by, measurer, measured, judged, material.texts)
+        keep_evidence(workspace, evidence)
+        return conclude(request, chosen, measurer, measured, material, evidence)
 
 
 def bundle(

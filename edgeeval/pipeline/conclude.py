@@ -3,7 +3,7 @@
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,11 +11,13 @@ from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
 from edgeeval.compare.estimates import MetricEvidence, with_floor
 from edgeeval.errors import InputError
 from edgeeval.judges.score import JudgedTexts
-from edgeeval.pipeline.judging import asks_judges, judge_texts
+from edgeeval.pipeline.evidence import Evidence
+from edgeeval.pipeline.judging import Judgement, asks_judges, judge_texts, texts_to_judge
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
 from edgeeval.pipeline.watermarks import watermarks
 from edgeeval.records import (
+    Artifact,
     Environment,
     JudgeInfo,
     LevelResult,
@@ -49,37 +51,78 @@ def _scorer_for(
     return tables
 
 
+@dataclass(frozen=True)
+class Material:
+    """What the results are made from, read back from disk."""
+
+    reference: Measured
+    levels: tuple[Measured, ...]
+    again: Measured
+    """The reference in blocks of another size; without sets where the suite has none."""
+    judgement: Judgement
+    texts: tuple[str, ...]
+    """What the judges were asked about."""
+    problems: tuple[str, ...]
+    """What could not be measured, in sentences."""
+
+
+def read_material(
+    chosen: Chosen,
+    measurer: Measurer,
+    finished: Finished,
+    progress: Progress = lambda line: None,
+    kept_in: Path | None = None,
+) -> Material:
+    """Read what was measured, and have its texts judged.
+
+    Args:
+        chosen: what was asked, with its judges.
+        measurer: whose journals.
+        finished: what was measured.
+        progress: called with lines of talk.
+        kept_in: another folder for the judges' scores.
+
+    Raises:
+        EdgeevalError: something planned has no result.
+    """
+    base = finished.reference
+    reference = read_measured(measurer, base, base, finished.plans)
+    levels = tuple(
+        read_measured(measurer, level, base, finished.plans) for level in finished.complete
+    )
+    again = read_measured(measurer, base, base, finished.second)
+    texts = texts_to_judge(chosen, [reference, *levels, again])
+    judgement = judge_texts(chosen, measurer.workspace, texts, progress, kept_in)
+    silent = [f"{name} judged no text: {why}." for name, why in judgement.silent.items()]
+    problems = (*finished.problems, *silent)
+    return Material(reference, levels, again, judgement, texts, problems)
+
+
 def conclude(
     request: Request,
     chosen: Chosen,
     measurer: Measurer,
     finished: Finished,
-    progress: Progress = lambda line: None,
+    material: Material,
+    evidence: Evidence,
 ) -> Results:
-    """Score, compare and judge what was measured; nothing native runs here but the judge."""
-    base_file = finished.reference
-    reference = read_measured(measurer, base_file, base_file, finished.plans)
-    levels = [
-        read_measured(measurer, level, base_file, finished.plans) for level in finished.complete
-    ]
-    again = read_measured(measurer, base_file, base_file, finished.second)
-    judgement = judge_texts(chosen, measurer.workspace, [reference, *levels, again], progress)
-    problems = [f"{name} judged no text: {why}." for name, why in judgement.silent.items()]
+    """Score, compare and judge what was measured; nothing native runs here."""
+    reference, judgement = material.reference, material.judgement
     tables = _scorer_for(request, chosen, reference, judgement.judged)
     base = _base_tables(chosen, tables, reference)
-    floors = _floors(request, chosen, reference, again, judgement.judged) if finished.second else {}
-    evidence = {
+    floors = _floors(request, chosen, material) if finished.second else {}
+    found_in = {
         level.artifact.name: {
             key: with_floor(found, floors.get(key))
             for key, found in collect(tables(level), base).items()
         }
-        for level in levels
+        for level in material.levels
     }
-    results = _level_results(finished, evidence, chosen.required, judgement.silent)
+    results = _level_results(finished, found_in, chosen.required, judgement.silent)
     own = LevelResult(
-        name=base_file.name,
+        name=finished.reference.name,
         status="measured",
-        artifact=base_file,
+        artifact=_published(finished.reference),
         metrics={key: found.result for key, found in collect(base, []).items()},
     )
     measurer.clock.conclude()
@@ -92,8 +135,8 @@ def conclude(
         reference=own,
         levels=results,
         recommendation=recommend(own, results, chosen.required, chosen.unavailable),
-        watermarks=(*watermarks(request, chosen, finished), *finished.problems, *problems),
-        environment=_environment(measurer.settings.engine),
+        watermarks=(*watermarks(request, chosen, finished), *material.problems),
+        environment=evidence.environment,
         judges=(*judgement.infos, *_rules(chosen, reference)),
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
         timings=Timings(
@@ -102,7 +145,13 @@ def conclude(
             native_s=round(native_s, 1),
             native_share=round(native_s / elapsed_s, 3) if elapsed_s else None,
         ),
+        evidence=evidence.hash,
     )
+
+
+def _published(artifact: Artifact) -> Artifact:
+    """Leave out where a file lies: the same evaluation in another folder is the same document."""
+    return replace(artifact, path=Path(artifact.path).name)
 
 
 def _rules(chosen: Chosen, reference: Measured) -> tuple[JudgeInfo, ...]:
@@ -128,18 +177,13 @@ def _base_tables(chosen: Chosen, tables: Scorer, reference: Measured) -> list[Sc
         ) from None
 
 
-def _floors(
-    request: Request,
-    chosen: Chosen,
-    reference: Measured,
-    again: Measured,
-    judged: Sequence[JudgedTexts],
-) -> dict[str, float]:
+def _floors(request: Request, chosen: Chosen, material: Material) -> dict[str, float]:
     """Return per metric what the reference's own score changes by in other blocks."""
+    again = material.again
     set_ids = {run.set_id for run in again.sets}
-    same_sets = tuple(run for run in reference.sets if run.set_id in set_ids)
-    first = replace(reference, sets=same_sets)
-    tables = _scorer_for(request, chosen, first, judged)
+    same_sets = tuple(run for run in material.reference.sets if run.set_id in set_ids)
+    first = replace(material.reference, sets=same_sets)
+    tables = _scorer_for(request, chosen, first, material.judgement.judged)
     floors = {}
     for key, found in collect(tables(again), tables(first)).items():
         compared = found.result.delta or found.result.estimate
@@ -158,7 +202,8 @@ def _level_results(
     judged = judge_levels(evidence, required, silent)
     results = []
     for name in finished.order:
-        artifact = finished.levels.get(name)
+        found_file = finished.levels.get(name)
+        artifact = _published(found_file) if found_file else None
         if name in finished.lost:
             results.append(LevelResult(name, "lost", artifact, reason=finished.lost[name]))
         elif name in finished.same:
@@ -195,8 +240,10 @@ def _prompt_set_infos(
     return tuple(infos)
 
 
-def _environment(engine: Engine) -> Environment:
+def environment_of(engine: Engine, plans: Sequence[Plan]) -> Environment:
+    """Return what computes the numbers: with other batches they round otherwise."""
     from edgeeval import __version__
+    from edgeeval.run import plan as planner
 
     return Environment(
         edgeeval=__version__,
@@ -206,6 +253,11 @@ def _environment(engine: Engine) -> Environment:
         engine_extra_bufts=engine.use_extra_bufts,
         device=engine.device,
         n_threads=engine.n_threads,
+        n_ubatch=engine.n_ubatch,
+        n_batch={plan.content["set_id"]: plan.content["context"]["n_batch"] for plan in plans},
+        block_tokens=planner.BLOCK_TOKENS,
+        block_sequences=planner.BLOCK_SEQUENCES,
+        block_items=planner.BLOCK_ITEMS,
         platform=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         cpu=_cpu_name(),

@@ -7,11 +7,12 @@ verdict harder to reach.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from edgeeval.compare.verdicts import judge_of, label_of, metric_id
 from edgeeval.errors import EdgeevalError, InputError, did_you_mean, reason_of
-from edgeeval.judges import DEFAULT_JUDGE, Judge
+from edgeeval.judges import DEFAULT_JUDGE
 from edgeeval.judges.find import find_judge
 from edgeeval.judges.labels import harm_labels, key_of
 from edgeeval.judges.score import JudgedTexts, score_texts
@@ -95,29 +96,36 @@ def _by_judges(requirement: Requirement, judges: Sequence[JudgeInfo]) -> Iterato
         yield replace(requirement, metric=f"{metric}@{key_of(info, label or info.primary)}")
 
 
+def texts_to_judge(chosen: Chosen, everything: Iterable[Measured]) -> tuple[str, ...]:
+    """Return every text that a scorer asks the judges about, once."""
+    asking = [scorer(name) for name in chosen.scorers if asks_judges(name)]
+    texts = (text for run in everything for one in asking for text in one.texts_to_judge(run))
+    return tuple(dict.fromkeys(texts))
+
+
 def judge_texts(
     chosen: Chosen,
     workspace: Workspace,
-    everything: Iterable[Measured],
-    progress: Progress,
+    texts: Sequence[str],
+    progress: Progress = lambda line: None,
+    kept_in: Path | None = None,
 ) -> Judgement:
-    """Let every judge score every text; one that fails takes its own numbers with it only."""
-    asking = [scorer(name) for name in chosen.scorers if asks_judges(name)]
-    runs = list(everything)
-    texts = {text for one in asking for run in runs for text in one.texts_to_judge(run)}
-    if not texts:
-        return Judgement((), ())
-    found = [_judge(judge, workspace, sorted(texts), progress) for judge in chosen.judges]
-    judged = tuple(one for one in found if isinstance(one, JudgedTexts))
-    infos = [one.info if isinstance(one, JudgedTexts) else one for one in found]
-    return Judgement(judged, tuple(infos))
+    """Let every judge score every text; one that fails takes its own numbers with it only.
 
-
-def _judge(
-    judge: Judge, workspace: Workspace, texts: Sequence[str], progress: Progress
-) -> JudgedTexts | JudgeInfo:
-    """Return what a judge says of texts, or its record with the reason why it says nothing."""
-    try:
-        return score_texts(workspace, judge, texts, progress)
-    except EdgeevalError as error:
-        return replace(judge.info, problem=reason_of(error))
+    Args:
+        chosen: who judges.
+        workspace: keeps the scores.
+        texts: what to score.
+        progress: called with lines of talk.
+        kept_in: as in `score_texts`.
+    """
+    judged, infos = [], []
+    for judge in chosen.judges if texts else ():
+        try:
+            found = score_texts(workspace, judge, texts, progress, kept_in)
+        except EdgeevalError as error:
+            infos.append(replace(judge.info, problem=reason_of(error)))
+        else:
+            judged.append(found)
+            infos.append(found.info)
+    return Judgement(tuple(judged), tuple(infos))

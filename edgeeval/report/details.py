@@ -6,7 +6,15 @@ Like `view`, plain texts without markup.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from edgeeval.records import Delta, Estimate, JudgeInfo, LevelResult, MetricResult, Results
+from edgeeval.records import (
+    Delta,
+    Environment,
+    Estimate,
+    JudgeInfo,
+    LevelResult,
+    MetricResult,
+    Results,
+)
 from edgeeval.report import format as fmt
 from edgeeval.report.view import (
     all_levels,
@@ -262,11 +270,21 @@ def environment(results: Results) -> Facts:
         ("extra buffer types", "on" if made.engine_extra_bufts else "off: they die here"),
         ("device", made.device),
         ("threads", str(made.n_threads)),
+        ("batches", _batches(made)),
         ("CPU", made.cpu),
         ("platform", made.platform),
         ("Python", made.python),
         ("seed", str(results.seed)),
     ]
+
+
+def _batches(made: Environment) -> str:
+    """Return in what pieces was decoded: it changes how numbers round."""
+    largest = max(made.n_batch.values(), default=0)
+    return (
+        f"n_ubatch {made.n_ubatch}, n_batch up to {largest}; blocks of at most "
+        f"{made.block_tokens} tokens, {made.block_sequences} sequences, {made.block_items} items"
+    )
 
 
 def timings(results: Results) -> Facts:
