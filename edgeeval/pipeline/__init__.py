@@ -10,14 +10,20 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     bundle_content.py  what stands in such a file, checked
     forecast.py  what it would take, and what it could show
     evidence.py  what results were derived from, by hash
+    bench.py     what those are tried on
+    planted.py   answers that are known beforehand
+    controls.py  score those in every run: what does not come out as known is said above the report
+    verify.py    derive results again, past every cache
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """
 
 from pathlib import Path
 
 from edgeeval.judges.find import find_judge
+from edgeeval.pipeline.bench import Bench
 from edgeeval.pipeline.bundle import foreign_of, write_bundle
 from edgeeval.pipeline.conclude import conclude, environment_of, read_material
+from edgeeval.pipeline.controls import run_controls
 from edgeeval.pipeline.evidence import gather, keep_evidence
 from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
 from edgeeval.pipeline.measure import Measurement, measurer_for
@@ -76,7 +82,10 @@ def evaluate(
         made_by = environment_of(engine, measured.plans)
         evidence = gather(request, made_by, measurer, measured, material.judged, material.texts)
         keep_evidence(workspace, evidence)
-        return conclude(request, chosen, measurer, measured, material, evidence)
+        checks = run_controls(
+            Bench(chosen.scorers, material.reference, material.levels, material.judged)
+        )
+        return conclude(request, chosen, measurer, measured, material, evidence, checks)
 
 
 def bundle(

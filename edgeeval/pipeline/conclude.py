@@ -13,6 +13,8 @@ from edgeeval.errors import InputError, WorkerFailed
 from edgeeval.judges import DEFAULT_JUDGE
 from edgeeval.judges.find import find_judge
 from edgeeval.judges.score import JudgedTexts, score_texts
+from edgeeval.pipeline.bench import Check
+from edgeeval.pipeline.controls import complaints
 from edgeeval.pipeline.evidence import Evidence
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
@@ -78,9 +80,20 @@ class Material:
 
 
 def read_material(
-    request: Request, chosen: Chosen, measurer: Measurer, finished: Finished
+    request: Request,
+    chosen: Chosen,
+    measurer: Measurer,
+    finished: Finished,
+    judged_in: Path | None = None,
 ) -> Material:
     """Read what was measured, and have its texts judged.
+
+    Args:
+        request: what was asked.
+        chosen: what that came to.
+        measurer: whose runs.
+        finished: what was measured.
+        judged_in: where the judges' journals are, if not in the workspace.
 
     Raises:
         EdgeevalError: something planned has no result.
@@ -96,7 +109,7 @@ def read_material(
     try:
         if texts:
             judge = find_judge(request.judge or DEFAULT_JUDGE, measurer.workspace)
-            judged = score_texts(measurer.workspace, judge, texts)
+            judged = score_texts(measurer.workspace, judge, texts, kept_in=judged_in)
     except WorkerFailed as error:  # the other dimensions are still worth a report
         problems = (*problems, f"Texts were not judged: {error}.")
     return Material(reference, levels, again, judged, texts, problems)
@@ -109,6 +122,7 @@ def conclude(
     finished: Finished,
     material: Material,
     evidence: Evidence,
+    checks: Sequence[Check],
 ) -> Results:
     """Score, compare and judge what was measured; nothing native runs here."""
     reference, judged = material.reference, material.judged
@@ -139,7 +153,11 @@ def conclude(
         reference=own,
         levels=results,
         recommendation=recommend(own, results, chosen.required, chosen.unavailable),
-        watermarks=(*watermarks(request, chosen, finished), *material.problems),
+        watermarks=(
+            *watermarks(request, chosen, finished),
+            *material.problems,
+            *complaints(checks),
+        ),
         environment=evidence.environment,
         judges=_judges(chosen, reference, judged),
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
