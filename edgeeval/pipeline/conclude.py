@@ -11,6 +11,8 @@ from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
 from edgeeval.compare.estimates import MetricEvidence, with_floor
 from edgeeval.errors import InputError
 from edgeeval.judges.score import JudgedTexts
+from edgeeval.pipeline.bench import Check
+from edgeeval.pipeline.controls import complaints
 from edgeeval.pipeline.evidence import Evidence
 from edgeeval.pipeline.judging import Judgement, asks_judges, judge_texts, texts_to_judge
 from edgeeval.pipeline.measure import Finished
@@ -105,6 +107,7 @@ def conclude(
     finished: Finished,
     material: Material,
     evidence: Evidence,
+    checks: Sequence[Check],
 ) -> Results:
     """Score, compare and judge what was measured; nothing native runs here."""
     reference, judgement = material.reference, material.judgement
@@ -135,7 +138,11 @@ def conclude(
         reference=own,
         levels=results,
         recommendation=recommend(own, results, chosen.required, chosen.unavailable),
-        watermarks=(*watermarks(request, chosen, finished), *material.problems),
+        watermarks=(
+            *watermarks(request, chosen, finished),
+            *material.problems,
+            *complaints(checks),
+        ),
         environment=evidence.environment,
         judges=(*judgement.infos, *_rules(chosen, reference)),
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),

@@ -33,6 +33,11 @@ class Judgement(NamedTuple):
     """Of all, with what each read; one that failed has its `problem`."""
 
     @property
+    def first(self) -> JudgedTexts | None:
+        """The scores of the first judge that could judge: the headline's."""
+        return self.judged[0] if self.judged else None
+
+    @property
     def silent(self) -> dict[str, str]:
         """Judge -> why it scored nothing."""
         return {info.name: info.problem for info in self.infos if info.problem}
