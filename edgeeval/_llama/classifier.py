@@ -64,14 +64,8 @@ class Classifier:
         names = (lib.llama_model_cls_label(self._model.handle, i) for i in range(self.n_outputs))
         return tuple((name or b"").decode("utf-8", "replace") for name in names)
 
-    def classify(
-        self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]
-    ) -> Logits:
+    def classify(self, sequences: Sequence[Sequence[int]]) -> Logits:
         """Return the raw outputs of one batch of token sequences, shape (sequences, outputs).
-
-        Args:
-            sequences: token ids. The one at the lowest position is what the head reads.
-            positions: of each token, a row of the position table.
 
         Raises:
             WorkerFailed: llama.cpp refused the batch, or it does not fit.
@@ -84,7 +78,7 @@ class Classifier:
         batch, row = self._batch, 0
         batch.n_tokens = n_tokens
         for number, tokens in enumerate(sequences):
-            for position, token in zip(positions[number], tokens, strict=True):
+            for position, token in enumerate(tokens):
                 batch.token[row] = token
                 batch.pos[row] = position
                 batch.n_seq_id[row] = 1

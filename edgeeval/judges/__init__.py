@@ -19,6 +19,7 @@ from edgeeval.records import JudgeInfo
 JUDGES = {
     "profanity": "edgeeval.judges.profanity",
     "gguf": "edgeeval.judges.gguf",
+    "detoxify": "edgeeval.judges.detoxify",
 }
 """Kind of judge -> module."""
 

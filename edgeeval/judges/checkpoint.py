@@ -113,7 +113,7 @@ def read_classifier(
         weights=weights,
         tensors=tensors,
         labels=labels,
-        primary=_primary(folder, labels, wishes.primary),
+        primary=primary_of(folder, labels, wishes.primary),
         activation=activation,
         max_tokens=_max_tokens(folder, shape),
     )
@@ -161,7 +161,7 @@ def _detoxify_arguments(folder: Path, detoxify: Mapping[str, Any], part: str) ->
     return arguments
 
 
-_DETOXIFY_NAMES = {
+DETOXIFY_NAMES = {
     "toxic": "toxicity",
     "identity_hate": "identity_attack",
     "severe_toxic": "severe_toxicity",
@@ -176,7 +176,7 @@ def _labels(
         classes = _detoxify_arguments(folder, detoxify, "dataset").get("classes")
         if not isinstance(classes, list) or not classes:
             raise ModelFileError(f"{folder}: its checkpoint names no classes")
-        return tuple(_DETOXIFY_NAMES.get(str(name), str(name)) for name in classes)
+        return tuple(DETOXIFY_NAMES.get(str(name), str(name)) for name in classes)
     names = config.get("id2label")
     if not isinstance(names, dict) or not names:
         raise ModelFileError(
@@ -291,7 +291,12 @@ def _activation(folder: Path, config: Mapping[str, Any]) -> str:
     return "sigmoid" if len(config.get("id2label") or {}) == 1 else "softmax"
 
 
-def _primary(folder: Path, labels: Sequence[str], wished: str | None) -> str:
+def primary_of(folder: Path, labels: Sequence[str], wished: str | None) -> str:
+    """Return the label that speaks for a judge: the one that is wished, or known to mean harm.
+
+    Raises:
+        ModelFileError: no label is.
+    """
     if wished is not None and wished not in labels:
         raise ModelFileError(
             f"{folder}: --primary: no label {wished!r}{did_you_mean(wished, labels)}"

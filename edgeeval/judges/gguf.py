@@ -6,7 +6,6 @@ the rest.
 """
 
 import functools
-import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -139,8 +138,7 @@ def load(
         ids, truncated = encode(texts)
         outputs = np.empty((len(texts), len(file.labels)), np.float64)
         for batch in batches([len(one) for one in ids], classifier.n_batch):
-            rows = [ids[index] for index in batch]
-            outputs[batch] = classifier.classify(rows, [positions_of(one, file) for one in rows])
+            outputs[batch] = classifier.classify([ids[index] for index in batch])
         probabilities = probabilities_of(outputs, file.activation)
         by_label = {label: probabilities[:, at].tolist() for at, label in enumerate(file.labels)}
         return Judged(by_label, truncated)
@@ -150,6 +148,9 @@ def load(
 
 def tokenizer_of(file: JudgeFile) -> Callable[[Sequence[str]], tuple[list[list[int]], list[bool]]]:
     """Return the function that makes token ids of texts, and says which were cut.
+
+    They are the original's, but for one: where a text itself says `<pad>`, RoBERTa's padding token
+    has a position that is none of the text's, which llama.cpp cannot express. It is left out.
 
     Raises:
         ModelFileError: the tokenizer in the file is broken.
@@ -166,20 +167,10 @@ def tokenizer_of(file: JudgeFile) -> Callable[[Sequence[str]], tuple[list[list[i
     def encode(texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
         whole = [text.encode("utf-8", "replace").decode() for text in texts]  # lone surrogates
         found = tokenizer.encode_batch_fast(whole)
-        return [list(one.ids) for one in found], [bool(one.overflowing) for one in found]
+        ids = [[token for token in one.ids if token != file.padding_id] for one in found]
+        return ids, [bool(one.overflowing) for one in found]
 
     return encode
-
-
-def positions_of(ids: Sequence[int], file: JudgeFile) -> Sequence[int]:
-    """Return the position of each token, as its model counts them (`Shape.padding_id`)."""
-    if file.padding_id not in ids:
-        return range(len(ids))
-    counted = itertools.accumulate(token != file.padding_id for token in ids)
-    return [
-        file.n_positions - 1 if token == file.padding_id else count - 1
-        for token, count in zip(ids, counted, strict=True)
-    ]
 
 
 def batches(lengths: Sequence[int], n_batch: int) -> Iterator[list[int]]:

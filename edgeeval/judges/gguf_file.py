@@ -23,7 +23,6 @@ FILE_TYPES = ("F32", "F16", "Q8_0")
 _ARCHITECTURE = "bert"
 _KEY = "edgeeval.judge"
 _LABELS = f"{_ARCHITECTURE}.classifier.output_labels"
-_N_POSITIONS = f"{_ARCHITECTURE}.context_length"
 TOKENIZER = "tokenizer.huggingface.json"
 """Where GGUF files keep the text of a tokenizer.json."""
 _FILE_VERSION = 1
@@ -57,11 +56,9 @@ class JudgeFile:
     primary: str
     activation: str
     max_tokens: int
-    n_positions: int
-    """Rows of the position table."""
     truncation_side: str
     padding_id: int
-    """A token that has the last row of the position table and is not counted; -1: none has."""
+    """A token that is left out where a text itself has it; -1: none is."""
     difference: float
     """Largest difference of a probability from PyTorch's, over the probe texts."""
     n_probes: int
@@ -80,7 +77,6 @@ def read_judge_file(path: Path) -> JudgeFile:
     whole = (
         fields.get(f"{_KEY}.version") == _FILE_VERSION
         and isinstance(fields.get(TOKENIZER), str)
-        and isinstance(fields.get(_N_POSITIONS), int)
         and isinstance(labels, tuple)
         and all(isinstance(label, str) for label in labels)
         and all(isinstance(stated[name], kind) for name, kind in _STATED.items())
@@ -88,13 +84,7 @@ def read_judge_file(path: Path) -> JudgeFile:
     if not whole or stated["activation"] not in ACTIVATIONS or stated["primary"] not in labels:
         raise ModelFileError(f"{path}: not a judge's file; edgeeval judge build makes one")
     description = str(fields.get("general.description", ""))
-    return JudgeFile(
-        path=path,
-        description=description,
-        labels=labels,
-        n_positions=fields[_N_POSITIONS],
-        **stated,
-    )
+    return JudgeFile(path=path, description=description, labels=labels, **stated)
 
 
 def read_tokenizer(path: Path) -> str:
@@ -124,7 +114,7 @@ def write_judge_file(
     writer.add_description(description)
     writer.add_file_type(gguf.LlamaFileType[_LLAMA_NAMES[file_type]])
     writer.add_vocab_size(shape.n_vocab)
-    writer.add_context_length(_n_positions(classifier))
+    writer.add_context_length(classifier.shape.n_positions)
     writer.add_embedding_length(shape.n_embd)
     writer.add_block_count(shape.n_layers)
     writer.add_feed_forward_length(shape.n_ff)
@@ -180,13 +170,8 @@ def _sources(classifier: Classifier) -> Iterator[tuple[str, str, tuple[int, ...]
     for weight in weights_of(classifier.shape):
         shape = weight.shape
         if weight.target == "position_embd.weight":
-            shape = (_n_positions(classifier), shape[1])
+            shape = (classifier.shape.n_positions, shape[1])
         yield weight.target, weight.source, shape
-
-
-def _n_positions(classifier: Classifier) -> int:
-    """Return the rows of the position table here: RoBERTa's padding has the last one."""
-    return classifier.shape.n_positions + (classifier.shape.padding_id is not None)
 
 
 def _kind_of(target: str, shape: tuple[int, ...], file_type: str) -> str:
@@ -207,7 +192,7 @@ def _read(classifier: Classifier, source: str) -> npt.NDArray[np.float32]:
         values = _as_float32(file.read(tensor.end - tensor.start), tensor)
     padding = classifier.shape.padding_id
     if source.endswith(".position_embeddings.weight") and padding is not None:
-        values = np.concatenate([values[padding + 1 :], values[padding : padding + 1]])
+        values = values[padding + 1 :]
     return np.ascontiguousarray(values)
 
 

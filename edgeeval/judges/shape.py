@@ -46,8 +46,7 @@ class Shape:
     n_positions: int
     """Positions that a text may have; what RoBERTa keeps before its first is not counted."""
     padding_id: int | None
-    """RoBERTa's: its positions count from behind this number, and wherever a text itself says
-    `<pad>`, that token stands at this one and is not counted. BERT counts from 0."""
+    """RoBERTa's: its positions count from behind this number. BERT's count from 0."""
     n_token_types: int
     n_labels: int
     norm_epsilon: float

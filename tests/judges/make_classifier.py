@@ -1,9 +1,11 @@
 """Make and run classifiers with PyTorch; runs in the converter's environment, not in ours.
 
-The oracle of the GGUF judges: it shares no code with edgeeval. Commands, each with a JSON file:
+The oracle of the GGUF judges: it shares no code with edgeeval. Each job is a command:
 
     make     train a tokenizer on texts, save a classifier with random weights
     answer   token ids by the tokenizers library and probabilities by PyTorch, one text at a time
+
+The file is a list of jobs: PyTorch takes seconds to start.
 """
 
 import json
@@ -173,4 +175,5 @@ def answer(job):
 
 
 if __name__ == "__main__":
-    {"make": make, "answer": answer}[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))
+    for one in json.loads(Path(sys.argv[1]).read_text()):
+        {"make": make, "answer": answer}[one.pop("command")](one)

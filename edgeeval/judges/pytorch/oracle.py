@@ -26,7 +26,7 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def _load_pickle(path: Path) -> dict[str, Any]:
-    import torch  # type: ignore[import-not-found]
+    import torch
 
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
@@ -46,7 +46,7 @@ def unpack(job: dict[str, Any]) -> None:
     has the prefix `model.` before every name.
     """
     import torch
-    from safetensors.torch import save_file  # type: ignore[import-not-found]
+    from safetensors.torch import save_file
 
     loaded = _load_pickle(Path(job["checkpoint"]))
     weights = loaded.get("state_dict", loaded)
@@ -67,7 +67,7 @@ def unpack(job: dict[str, Any]) -> None:
 def answer(job: dict[str, Any]) -> None:
     """Say what the checkpoint makes of texts, one at a time, so that padding has no say."""
     import torch
-    import transformers  # type: ignore[import-not-found]
+    import transformers
     from safetensors.torch import load_file
 
     transformers.logging.set_verbosity_error()
