@@ -11,6 +11,7 @@
     cost/        one journal a file that was timed
     calibration/ one journal a file whose decoding speed `plan` measured
     logprobs/    the reference's log-probabilities; deleted when the evaluation is done
+    judges/      judges that were built here
     judged/      one journal a judge: text hash -> scores
     results/     one folder an evaluation: results.json and the reports
     log/         what native code printed
@@ -40,10 +41,14 @@ nothing writes over them."""
 LEFTOVERS = "leftovers"
 RUNS = "runs"
 REMOVABLE = {
-    LEFTOVERS: ("logprobs", "log", "artifacts/*.tmp", "imatrix/*.tmp", *_TORN_WRITES),
+    LEFTOVERS: (
+        *("logprobs", "log", "artifacts/*.tmp", "imatrix/*.tmp", "judges/.*.tmp.gguf"),
+        *_TORN_WRITES,
+    ),
     RUNS: ("runs", "divergence", "cost", "plans", "logprobs", "results/*/timings.jsonl"),
     "artifacts": ("artifacts/*.gguf",),
     "imatrix": ("imatrix/*",),
+    "judges": ("judges/[!.]*.gguf",),
     "bundles": ("bundles/*",),
     "calibration": ("calibration",),
     "downloads": ("downloads/*",),

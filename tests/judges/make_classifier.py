@@ -123,7 +123,7 @@ def make(job):
             "num_classes": len(job["labels"]),
             "model_type": "some-base-uncased",
             "model_name": model_class,
-            "tokenizer_name": f"{family}Tokenizer",
+            "tokenizer_name": job.get("tokenizer_name", f"{family}Tokenizer"),
         }
         torch.save(
             {
