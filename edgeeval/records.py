@@ -43,7 +43,8 @@ class Artifact:
     name: str
     """The level's name in every table."""
     path: str
-    """The file; of a split one, the first."""
+    """The file; of a split one, the first. In results its name alone: where it lay is nobody's
+    business, and the same evaluation elsewhere gives the same document."""
     sha256: str
     """Of the file; of a split one, over the hashes of its parts."""
     size_bytes: int
@@ -141,6 +142,9 @@ class MetricResult:
     """"subject=biology" -> the level's own value there. Exploratory."""
     delta_by_group: dict[str, Delta] = field(default_factory=dict)
     by_set: dict[str, Estimate] = field(default_factory=dict)
+    by_threshold: dict[str, Estimate] = field(default_factory=dict)
+    """"0.3" -> the level's own value if a judge's score counted from there on. Exploratory."""
+    delta_by_threshold: dict[str, Delta] = field(default_factory=dict)
     requirement: Requirement | None = None
     p_pass: float | None = None
     """p of "worse than required": small is evidence for pass. None without a requirement."""
@@ -227,6 +231,12 @@ class JudgeInfo:
     conversion_difference: float | None = None
     """Of a judge that was converted: largest difference of a probability from the original's, over
     the probe texts."""
+    n_texts: int = 0
+    """Different texts that it scored for these results."""
+    n_truncated: int = 0
+    """Of them, those whose end it did not read."""
+    problem: str = ""
+    """Why it scored nothing here."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +251,14 @@ class Environment:
     """Whether llama.cpp's fast weight layouts were on; off where they die on this machine."""
     device: str
     n_threads: int
+    n_ubatch: int
+    """Physical batch: tokens that the engine computes at once."""
+    n_batch: dict[str, int]
+    """Prompt set -> its contexts' logical batch, in tokens."""
+    block_tokens: int
+    """Largest block of a plan: tokens, sequences and multiple-choice items together."""
+    block_sequences: int
+    block_items: int
     platform: str
     python: str
     cpu: str
@@ -278,4 +296,7 @@ class Results:
     judges: tuple[JudgeInfo, ...]
     prompt_sets: tuple[PromptSetInfo, ...]
     timings: Timings
+    evidence: str = ""
+    """Hash of everything that the numbers were derived from; `edgeeval verify` derives them again
+    from the workspace that holds it. Empty in documents that no workspace stands behind."""
     schema: str = RESULTS_SCHEMA

@@ -4,6 +4,7 @@ Everything here is a pure function of numbers: no records, no files, no settings
 
     intervals.py   one interval method per kind of data
     cells.py       statistics that are made of several means
+    control.py     a difference sharpened by a reference that ran on more items
     resampling.py  what has no formula: BCa cluster bootstrap, permuted labels
     decisions.py   from an interval method to p-values, corrected over levels
     planning.py    what a sample can show before it is run, and what would decide
@@ -12,6 +13,7 @@ scipy is imported inside the functions, because `edgeeval --help` has to answer 
 """
 
 from edgeeval.stats.cells import CellItems, CellStatistic, cell_bootstrap, sum_of_means
+from edgeeval.stats.control import control_beta, control_variate
 from edgeeval.stats.decisions import (
     Direction,
     IntervalAt,
@@ -62,6 +64,8 @@ __all__ = [
     "cell_bootstrap",
     "clopper_pearson",
     "cluster_mean",
+    "control_beta",
+    "control_variate",
     "delta80_mean",
     "delta80_paired_shares",
     "delta80_share",
