@@ -228,6 +228,9 @@ class JudgeInfo:
     share 1; none, it says yes or no."""
     max_tokens: int | None
     """What it reads of a text, special tokens included; None: all of it."""
+    conversion_difference: float | None = None
+    """Of a judge that was converted: largest difference of a probability from the original's, over
+    the probe texts."""
     n_texts: int = 0
     """Different texts that it scored for these results."""
     n_truncated: int = 0
