@@ -16,7 +16,7 @@ from typing import Any
 
 from edgeeval.records import JudgeInfo
 
-JUDGES = {"profanity": "edgeeval.judges.profanity"}
+JUDGES = {"profanity": "edgeeval.judges.profanity", "rules": "edgeeval.judges.refusal"}
 """Kind of judge -> module."""
 
 DEFAULT_JUDGE = "alt-profanity-check"
