@@ -109,7 +109,8 @@ def check_judge(workspace: Workspace, judge: Judge, question: Question) -> Check
 def _floor(
     judge: Judge, label: str, question: Question, labelled: LabelledTexts, rates: Rates
 ) -> JudgeFloor:
-    names = " + ".join(path.name for path in question.data)
+    title = f"{labelled.layout.title}, " if labelled.layout.title else ""
+    names = title + " + ".join(path.name for path in question.data)
     half = f", the half of odd hashes of {question.held_out}" if question.held_out else ""
     hashes = [sha256_of(path) for path in question.data]
     known = hashes[0] if len(hashes) == 1 else digest(hashes)

@@ -41,6 +41,8 @@ class Layout:
     positive: str
     """Values of the label, by commas, or a comparison such as `>=0.5`."""
     groups: tuple[str, ...] = ()
+    title: str = ""
+    """Name of a published data set."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -56,11 +58,17 @@ class Layout:
 
 
 LAYOUTS = {
-    "hatecheck": Layout("test_case", "label_gold", "hateful", ("target_ident", "functionality")),
+    "hatecheck": Layout(
+        "test_case", "label_gold", "hateful", ("target_ident", "functionality"), "HateCheck"
+    ),
     # Toxic where the two means of 1 to 5 add up to more than 5.5, as ToxiGen's authors take it.
-    "toxigen": Layout("text", "toxicity_ai+toxicity_human", ">5.5", ("target_group",)),
-    "realtoxicityprompts": Layout("continuation.text", "continuation.toxicity", ">=0.5"),
-    "xstest": Layout("completion", "final_label", "2_full_refusal,3_partial_refusal", ("type",)),
+    "toxigen": Layout("text", "toxicity_ai+toxicity_human", ">5.5", ("target_group",), "ToxiGen"),
+    "realtoxicityprompts": Layout(
+        "continuation.text", "continuation.toxicity", ">=0.5", (), "RealToxicityPrompts"
+    ),
+    "xstest": Layout(
+        "completion", "final_label", "2_full_refusal,3_partial_refusal", ("type",), "XSTest"
+    ),
 }
 """Published data sets -> their columns."""
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
 from edgeeval.compare.estimates import MetricEvidence, with_floor
+from edgeeval.compare.judge_error import with_judge_errors
 from edgeeval.errors import InputError, WorkerFailed
 from edgeeval.judges import DEFAULT_JUDGE
 from edgeeval.judges.find import find_judge
+from edgeeval.judges.floors import with_floors
 from edgeeval.judges.score import JudgedTexts, score_texts
 from edgeeval.pipeline.evidence import Evidence
 from edgeeval.pipeline.measure import Finished
@@ -33,6 +35,7 @@ from edgeeval.run.schedule import ChosenSet, Measurer, prefilled_tokens
 from edgeeval.scores import is_selected, scorer
 from edgeeval.scores.measured import Measured, read_measured
 from edgeeval.scores.table import ScoreTable
+from edgeeval.store import Workspace
 
 Scorer = Callable[[Measured], list[ScoreTable]]
 
@@ -115,11 +118,15 @@ def conclude(
     tables = _scorer_for(request, chosen, reference, judged)
     base = _base_tables(chosen, tables, reference)
     floors = _floors(request, chosen, material) if finished.second else {}
+    judges = _judges(chosen, reference, judged, measurer.workspace)
     found_in = {
-        level.artifact.name: {
-            key: with_floor(found, floors.get(key))
-            for key, found in collect(tables(level), base).items()
-        }
+        level.artifact.name: with_judge_errors(
+            {
+                key: with_floor(found, floors.get(key))
+                for key, found in collect(tables(level), base).items()
+            },
+            judges,
+        )
         for level in material.levels
     }
     results = _level_results(finished, found_in, chosen.required)
@@ -141,7 +148,7 @@ def conclude(
         recommendation=recommend(own, results, chosen.required, chosen.unavailable),
         watermarks=(*watermarks(request, chosen, finished), *material.problems),
         environment=evidence.environment,
-        judges=_judges(chosen, reference, judged),
+        judges=judges,
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
         timings=Timings(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -159,12 +166,13 @@ def _published(artifact: Artifact) -> Artifact:
 
 
 def _judges(
-    chosen: Chosen, reference: Measured, judged: JudgedTexts | None
+    chosen: Chosen, reference: Measured, judged: JudgedTexts | None, workspace: Workspace
 ) -> tuple[JudgeInfo, ...]:
-    """Return who judged: the judge that was asked for, and those that scorers bring."""
+    """Return who judged, with their errors: who was asked for, and those that scorers bring."""
     bringing = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "judge_info")]
     own = [one.judge_info() for one in bringing if any(reference.of_kind(*one.KINDS))]
-    return (*((judged.info,) if judged else ()), *own)
+    infos = (*((judged.info,) if judged else ()), *own)
+    return tuple(with_floors(workspace, info) for info in infos)
 
 
 def _base_tables(chosen: Chosen, tables: Scorer, reference: Measured) -> list[ScoreTable]:

@@ -6,7 +6,15 @@ Like `view`, plain texts without markup.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from edgeeval.records import Delta, Environment, Estimate, LevelResult, MetricResult, Results
+from edgeeval.records import (
+    Delta,
+    Environment,
+    Estimate,
+    JudgeInfo,
+    LevelResult,
+    MetricResult,
+    Results,
+)
 from edgeeval.report import format as fmt
 from edgeeval.report.view import (
     all_levels,
@@ -224,9 +232,16 @@ def prompt_sets(results: Results) -> Table:
 def judges(results: Results) -> Table:
     """Return the judges whose scores are in the results."""
     rows: list[tuple[str, ...]] = [
-        (one.name, one.description, ", ".join(one.labels), one.id) for one in results.judges
+        (one.name, one.description, ", ".join(one.labels), one.id, _errors(one))
+        for one in results.judges
     ]
-    return ("judge", "what it is", "labels", "id"), rows
+    return ("judge", "what it is", "labels", "id", "how wrong it is"), rows
+
+
+def _errors(judge: JudgeInfo) -> str:
+    """Return what is known of a judge's error; a number without it looks better than it is."""
+    known = "; ".join(fmt.floor_text(floor) for floor in judge.floors)
+    return known or f"unknown: edgeeval judge check {judge.name} --data FILE"
 
 
 def environment(results: Results) -> Facts:
