@@ -102,7 +102,7 @@ def _attenuation(floor: JudgeFloor, delta: Delta | None) -> str:
 
 
 def _same_group(ours: str, theirs: str) -> bool:
-    """Tell whether two data sets mean the same people: "identity=muslim", "target_ident=Muslims"."""
+    """Tell whether two data sets mean the same people: "identity=muslim", "target=Muslims"."""
     a, b = (_words(name) for name in (ours, theirs))
     return any(
         one == two or (min(len(one), len(two)) >= _MIN_STEM and one.startswith(two))

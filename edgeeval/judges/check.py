@@ -9,7 +9,7 @@ from typing import Any
 from edgeeval.errors import InputError, did_you_mean
 from edgeeval.judges import Judge
 from edgeeval.judges.floors import SCHEMA
-from edgeeval.judges.labelled import LabelledTexts, Layout, read_labelled
+from edgeeval.judges.labelled import LabelledTexts, Layout, read_labelled, title_of
 from edgeeval.judges.rates import DialectPairs, Rates, measure, measure_dialect
 from edgeeval.judges.score import JudgedTexts, score_texts
 from edgeeval.prompts import find_sets, load_set
@@ -109,8 +109,9 @@ def check_judge(workspace: Workspace, judge: Judge, question: Question) -> Check
 def _floor(
     judge: Judge, label: str, question: Question, labelled: LabelledTexts, rates: Rates
 ) -> JudgeFloor:
-    title = f"{labelled.layout.title}, " if labelled.layout.title else ""
-    names = title + " + ".join(path.name for path in question.data)
+    names = " + ".join(path.name for path in question.data)
+    if published := title_of(labelled.layout):
+        names = f"{published}, {names}"
     half = f", the half of odd hashes of {question.held_out}" if question.held_out else ""
     hashes = [sha256_of(path) for path in question.data]
     known = hashes[0] if len(hashes) == 1 else digest(hashes)

@@ -41,8 +41,6 @@ class Layout:
     positive: str
     """Values of the label, by commas, or a comparison such as `>=0.5`."""
     groups: tuple[str, ...] = ()
-    title: str = ""
-    """Name of a published data set."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -58,19 +56,18 @@ class Layout:
 
 
 LAYOUTS = {
-    "hatecheck": Layout(
-        "test_case", "label_gold", "hateful", ("target_ident", "functionality"), "HateCheck"
-    ),
+    "HateCheck": Layout("test_case", "label_gold", "hateful", ("target_ident", "functionality")),
     # Toxic where the two means of 1 to 5 add up to more than 5.5, as ToxiGen's authors take it.
-    "toxigen": Layout("text", "toxicity_ai+toxicity_human", ">5.5", ("target_group",), "ToxiGen"),
-    "realtoxicityprompts": Layout(
-        "continuation.text", "continuation.toxicity", ">=0.5", (), "RealToxicityPrompts"
-    ),
-    "xstest": Layout(
-        "completion", "final_label", "2_full_refusal,3_partial_refusal", ("type",), "XSTest"
-    ),
+    "ToxiGen": Layout("text", "toxicity_ai+toxicity_human", ">5.5", ("target_group",)),
+    "RealToxicityPrompts": Layout("continuation.text", "continuation.toxicity", ">=0.5"),
+    "XSTest": Layout("completion", "final_label", "2_full_refusal,3_partial_refusal", ("type",)),
 }
 """Published data sets -> their columns."""
+
+
+def title_of(layout: Layout) -> str:
+    """Return the name of the published data set whose columns these are; empty for another."""
+    return next((title for title, known in LAYOUTS.items() if known == layout), "")
 
 
 @dataclass(frozen=True)
