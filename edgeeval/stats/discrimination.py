@@ -12,6 +12,8 @@ import numpy.typing as npt
 from edgeeval.stats._checks import check_alpha, check_count, finite_values
 from edgeeval.stats.intervals import Interval, normal_quantile, wilson
 
+_EDGE = 1e-12
+
 
 def auc(positives: npt.ArrayLike, negatives: npt.ArrayLike, alpha: float = 0.05) -> Interval:
     """Bound the probability that a positive scores above a negative; ties count one half.
@@ -51,8 +53,10 @@ def auc(positives: npt.ArrayLike, negatives: npt.ArrayLike, alpha: float = 0.05)
         shape = 1 + k * ((1 - theta) / (2 - theta) + theta / (1 + theta))
         return z * math.sqrt(theta * (1 - theta) * shape / (m * n))
 
-    lower = 0.0 if value == 0 else _root(lambda theta: value - theta - error(theta), 0.0, value)
-    upper = 1.0 if value == 1 else _root(lambda theta: value - theta + error(theta), value, 1.0)
+    # At 0 and 1 the error is 0, which would be a root that bounds nothing.
+    low, high = max(value, _EDGE), min(value, 1 - _EDGE)
+    lower = 0.0 if value == 0 else _root(lambda theta: value - theta - error(theta), 0.0, high)
+    upper = 1.0 if value == 1 else _root(lambda theta: value - theta + error(theta), low, 1.0)
     return Interval(value, lower, upper, m + n, "newcombe-5")
 
 
