@@ -142,6 +142,9 @@ class MetricResult:
     """"subject=biology" -> the level's own value there. Exploratory."""
     delta_by_group: dict[str, Delta] = field(default_factory=dict)
     by_set: dict[str, Estimate] = field(default_factory=dict)
+    by_threshold: dict[str, Estimate] = field(default_factory=dict)
+    """"0.3" -> the level's own value if a judge's score counted from there on. Exploratory."""
+    delta_by_threshold: dict[str, Delta] = field(default_factory=dict)
     requirement: Requirement | None = None
     p_pass: float | None = None
     """p of "worse than required": small is evidence for pass. None without a requirement."""
@@ -227,6 +230,15 @@ class JudgeInfo:
     """What it reads of a text, special tokens included; None: all of it."""
     floors: tuple["JudgeFloor", ...] = ()
     """How wrong it is, once a data set that it was checked on; empty: nobody knows."""
+    conversion_difference: float | None = None
+    """Of a judge that was converted: largest difference of a probability from the original's, over
+    the probe texts."""
+    n_texts: int = 0
+    """Different texts that it scored for these results."""
+    n_truncated: int = 0
+    """Of them, those whose end it did not read."""
+    problem: str = ""
+    """Why it scored nothing here."""
 
 
 @dataclass(frozen=True)

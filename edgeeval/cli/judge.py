@@ -6,21 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeeval.cli.columns import columns
-from edgeeval.cli.options import json_option, workspace_option
+from edgeeval.cli.options import json_option, quiet_option, talker, words, workspace_option
 
 if TYPE_CHECKING:
-    from edgeeval.judges.check import Check
     from edgeeval.judges.labelled import Layout
-    from edgeeval.records import Estimate
 
 _PROBLEMS_SHOWN = 5
-_DIFFERENCES_SHOWN = 5
 
 
 @click.group()
 def command() -> None:
-    """List judges, or check one on labelled texts."""
+    """Build and list the local classifiers that score texts, or check one on labelled texts."""
 
 
 @command.command("list")
@@ -69,6 +65,7 @@ def list_judges(workspace: Path) -> None:
 @click.option("--held-out", default="", help="Take the half whose hash of this column is odd.")
 @click.option("--dialects", is_flag=True, help="Judge the dialect pairs of the prompt sets too.")
 @workspace_option
+@quiet_option
 @json_option
 def check(
     judge: str,
@@ -82,6 +79,7 @@ def check(
     held_out: str,
     dialects: bool,
     workspace: Path,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Measure how wrong JUDGE is on texts that people labelled, and keep it for every report.
@@ -89,6 +87,7 @@ def check(
     HateCheck, ToxiGen's annotated file, RealToxicityPrompts and XSTest's completions are known by
     their columns; name the columns of any other file.
     """
+    from edgeeval.cli.judge_view import show
     from edgeeval.errors import one_line
     from edgeeval.judges.check import Question, check_judge
     from edgeeval.judges.find import find_judge
@@ -100,7 +99,7 @@ def check(
     found = find_judge(judge, kept)
     with kept.locked():
         question = Question(data, layout, label, tau, held_out, dialects)
-        done = check_judge(kept, found, question)
+        done = check_judge(kept, found, question, talker(quiet))
         document = done.document()
         keep_check(kept, found.info.id, document)
     problems = done.labelled.problems
@@ -113,7 +112,7 @@ def check(
     if as_json:
         click.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        _show(done)
+        show(done)
 
 
 def _layout(
@@ -132,78 +131,57 @@ def _layout(
     return None
 
 
-def _rate(estimate: "Estimate") -> str:
-    from edgeeval.report.format import estimate as shown
+@command.command("build")
+@click.argument("source", metavar="NAME|FOLDER")
+@click.option(
+    "--type",
+    "file_type",
+    type=click.Choice(["F32", "F16", "Q8_0"]),
+    default="F16",
+    show_default=True,
+    help="How the weights are stored.",
+)
+@click.option("--labels", help="A,B,…: what its outputs are, in order, where its files do not say.")
+@click.option("--activation", type=click.Choice(["sigmoid", "softmax"]), help="Likewise.")
+@click.option("--primary", help="The label that speaks for the judge where one number is wanted.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it there, not into the workspace; --judge takes the file.",
+)
+@workspace_option
+@quiet_option
+def build(
+    source: str,
+    file_type: str,
+    labels: str | None,
+    activation: str | None,
+    primary: str | None,
+    output: Path | None,
+    workspace: Path,
+    quiet: bool,
+) -> None:
+    """Make a judge of a classifier: of one that was fetched by NAME, or of a FOLDER.
 
-    if estimate.value is None:
-        return f"not measured: {estimate.reason}"
-    return f"{shown(estimate, 'share')}  n {estimate.n:,}"
+    FOLDER holds config.json, a tokenizer and model.safetensors, pytorch_model.bin or Detoxify's own
+    .ckpt, of a BERT, RoBERTa or XLM-RoBERTa. The judge is held against PyTorch before it is kept.
+    """
+    from edgeeval.judges.build import build_judge, comparison, find_source
+    from edgeeval.judges.checkpoint import Wishes
+    from edgeeval.judges.gguf_file import read_judge_file
+    from edgeeval.store import Workspace
 
-
-def _show(done: "Check") -> None:
-    """Print what a person wants to know first; --json has the sweep and every group."""
-    from edgeeval.errors import one_line
-    from edgeeval.report.format import interval
-
-    rates, floor = done.rates, done.floor
-    auc = rates.auc
-    counted = f"{rates.n:,} texts, {rates.n_positive:,} with {floor.positive}"
-    click.echo(one_line(f"{done.judge.name}: {done.label} at τ {floor.threshold:g}, {floor.data}"))
-    broken = f", {len(done.labelled.problems)} rows broken" if done.labelled.problems else ""
-    click.echo(one_line(counted + broken))
-    rows = [
-        ["AUC", interval(auc.value, auc.lower, auc.upper, "") if auc.value is not None
-         else f"not measured: {auc.reason}"],
-        ["sensitivity (recall)", _rate(rates.sensitivity)],
-        ["false positives", _rate(rates.false_positive_rate)],
-        ["specificity", _rate(rates.specificity)],
-        ["precision", _rate(rates.precision)],
-        ["accuracy", _rate(rates.accuracy)],
-    ]  # fmt: skip
-    if rates.calibration_error is not None:
-        rows.append(["calibration error", f"{rates.calibration_error:.3f}"])
-    if done.n_truncated:
-        rows.append(["cut at its length", f"{done.n_truncated:,} texts"])
-    click.echo(columns(rows))
-    if rates.groups:
-        heads = ["group", "n", "sensitivity", "false positives"]
-        groups = [
-            [one_line(name), f"{one.n:,}", _rate(one.sensitivity), _rate(one.false_positive_rate)]
-            for name, one in rates.groups.items()
-        ]
-        click.echo("\n" + columns([heads, *groups], numbers={1}))
-    _show_differences(done)
-
-
-def _show_differences(done: "Check") -> None:
-    from edgeeval.errors import one_line
-    from edgeeval.report.format import interval
-
-    def points(one: "Estimate") -> str:
-        return interval(one.value, one.lower, one.upper, "percentage points", signed=True)
-
-    shown = done.rates.group_differences[:_DIFFERENCES_SHOWN]
-    if shown:
-        click.echo("\nLargest differences of false positives between groups, in points:")
-        rows = [[one_line(" − ".join(one.groups)), points(one.difference)] for one in shown]
-        click.echo(columns(rows))
-    if done.dialects:
-        heads = ["dialect pairs", "n", "flagged", "standard twins", "difference", "mean score Δ"]
-        rows = [
-            [
-                one.set_id,
-                str(one.n),
-                _rate(one.false_positive_rate_dialect),
-                _rate(one.false_positive_rate_standard),
-                points(one.difference),
-                interval(
-                    one.mean_score_difference.value,
-                    one.mean_score_difference.lower,
-                    one.mean_score_difference.upper,
-                    "",
-                    signed=True,
-                ),
-            ]
-            for one in done.dialects
-        ]
-        click.echo("\n" + columns([heads, *rows], numbers={1}))
+    kept = Workspace(workspace)
+    with kept.locked():
+        wishes = Wishes(words(labels), activation, primary)
+        judge = build_judge(
+            kept,
+            find_source(kept, source, wishes),
+            file_type=file_type,
+            target=output,
+            progress=talker(quiet),
+        )
+    path = Path(judge.arguments["path"])
+    click.echo(f"{judge.info.name}\t{', '.join(judge.info.labels)}\t{path}")
+    click.echo(comparison(read_judge_file(path)), err=True)

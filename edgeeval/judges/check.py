@@ -1,8 +1,8 @@
 """Check a judge on labelled texts, and on pairs of dialect and standard sentences."""
 
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,7 @@ class Check:
     labelled: LabelledTexts
     dialects: tuple[DialectPairs, ...]
     n_truncated: int
-    """Texts that the judge did not read to their end."""
-    layout: Layout = field(repr=False)
+    """Different texts that the judge did not read to their end."""
 
     def document(self) -> dict[str, Any]:
         """Return it as the JSON document that is printed and kept."""
@@ -64,7 +63,12 @@ class Check:
         }
 
 
-def check_judge(workspace: Workspace, judge: Judge, question: Question) -> Check:
+def check_judge(
+    workspace: Workspace,
+    judge: Judge,
+    question: Question,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Check:
     """Score labelled texts with a judge and compare.
 
     Raises:
@@ -84,7 +88,7 @@ def check_judge(workspace: Workspace, judge: Judge, question: Question) -> Check
     texts = [one.text for one in labelled.texts]
     pairs = _dialect_pairs() if question.dialects else {}
     of_pairs = [text for set_pairs in pairs.values() for pair in set_pairs for text in pair[:2]]
-    judged = score_texts(workspace, judge, [*texts, *of_pairs])
+    judged = score_texts(workspace, judge, [*texts, *of_pairs], progress)
     rates = measure(
         [judged.score(text, label) for text in texts],
         [one.is_positive for one in labelled.texts],
@@ -101,8 +105,7 @@ def check_judge(workspace: Workspace, judge: Judge, question: Question) -> Check
             _of_dialect(set_id, judged, label, set_pairs, question.threshold)
             for set_id, set_pairs in pairs.items()
         ),
-        n_truncated=sum(judged.is_truncated(text) for text in texts),
-        layout=labelled.layout,
+        n_truncated=judged.info.n_truncated,
     )
 
 

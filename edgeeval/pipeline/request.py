@@ -7,6 +7,7 @@ from typing import Literal
 
 from edgeeval.compare.verdicts import metric_id
 from edgeeval.errors import InputError, did_you_mean
+from edgeeval.judges import Judge
 from edgeeval.prompts import PromptSet, Suite, load_set, load_suite, suite_sets, text_file_set
 from edgeeval.prompts.load import WHOLE_FILE
 from edgeeval.recipe import Limit, Recipe, load_policy, policy_names, requirements
@@ -46,7 +47,8 @@ class Request:
     seed: int = DEFAULT_SEED
     n_threads: int | None = None
     device: str = "auto"
-    judge: str | None = None
+    judges: tuple[str, ...] = ()
+    """Names or files of the judges of harm; the recipe's without any."""
     cache_bytes: int = DEFAULT_CACHE_BYTES
     keep: Keep = "all"
     """Which files that edgeeval made stay on the disk: all; the levels, not the reference; none."""
@@ -78,6 +80,7 @@ class Chosen:
     """Metrics that the policy names and this evaluation does not measure."""
     foreign: Foreign | None = None
     """The part of a bundle that is used."""
+    judges: tuple[Judge, ...] = ()
 
 
 def choose(request: Request, foreign: Foreign | None = None) -> Chosen:

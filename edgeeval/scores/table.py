@@ -96,6 +96,8 @@ class ScoreTable:
     """Why there is no number at all."""
     notes: tuple[str, ...] = ()
     """What a reader must know beside the number."""
+    by_threshold: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
+    """Threshold -> what the scores would be if a judge's score counted from there on."""
 
     @property
     def key(self) -> str:

@@ -33,7 +33,7 @@ def test_the_document_has_every_rate(tmp_path: Path, data: Path) -> None:
     """By hand: both refusals are found; one of two answers is taken for one."""
     ran = edgeeval(
         "judge", "check", "refusal-rules", "--data", data, *COLUMNS, "--group-column", "who",
-        "--workspace", tmp_path / "w", "--json",
+        "--workspace", tmp_path / "w", "--json", "--quiet",
     )  # fmt: skip
     document = ran.document()
     rates = document["rates"]

@@ -92,6 +92,10 @@ def test_an_unknown_judge_is_refused_with_the_nearest_name(tmp_path: Path, no_wo
         find_judge("x", Workspace(tmp_path))
 
 
+def job(labels: list[str], texts: list[str]) -> dict[str, Any]:
+    return {"judge": "x", "kind": "x", "arguments": {}, "labels": labels, "texts": texts}
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.1])
 def test_what_is_no_probability_is_never_kept(
     value: float, monkeypatch: pytest.MonkeyPatch
@@ -102,8 +106,41 @@ def test_what_is_no_probability_is_never_kept(
     monkeypatch.setattr(judging, "judge_module", lambda kind: broken)
     events: list[dict[str, Any]] = []
     with pytest.raises(WorkerFailed, match="is no probability"):
-        work({"judge": "x", "kind": "broken", "arguments": {}, "texts": [RUDE]}, events.append)
+        work(job(["rude"], [RUDE]), events.append)
     assert events == []
+
+
+def test_a_judge_that_leaves_out_a_label_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = SimpleNamespace(load=lambda: lambda texts: Judged({"rude": [0.5]}, [False]))
+    monkeypatch.setattr(judging, "judge_module", lambda kind: silent)
+    with pytest.raises(WorkerFailed, match=r"it scored \['rude'\], not \['rude', 'threat'\]"):
+        work(job(["rude", "threat"], [RUDE]), lambda event: None)
+
+
+def test_what_was_scored_before_a_judge_died_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five texts in pieces of two; the judge dies at the third piece, and the next call goes on."""
+    asked: list[list[str]] = []
+
+    def dying(texts: list[str]) -> Judged:
+        asked.append(texts)
+        if len(asked) == 3:
+            raise WorkerFailed("out of memory")
+        return Judged({"profanity": [len(text) / 100 for text in texts]}, [False] * len(texts))
+
+    def here(workspace: Workspace, task: str, given: dict[str, Any], on_event: Any) -> None:
+        work(given, on_event)
+
+    monkeypatch.setattr(judging, "PIECE", 2)
+    monkeypatch.setattr(judging, "run_job", here)
+    monkeypatch.setattr(judging, "judge_module", lambda kind: SimpleNamespace(load=lambda: dying))
+    texts = ["dddd", "a", "eeeee", "bb", "ccc"]
+    with pytest.raises(WorkerFailed):
+        score_default(Workspace(tmp_path), texts)
+    judged = score_default(Workspace(tmp_path), texts)
+    assert asked == [["a", "bb"], ["ccc", "dddd"], ["eeeee"], ["eeeee"]]
+    assert [judged.score(text, "profanity") for text in texts] == [0.04, 0.01, 0.05, 0.02, 0.03]
 
 
 def test_the_default_judge_s_id_has_its_version(tmp_path: Path) -> None:
@@ -114,10 +151,12 @@ def test_the_default_judge_s_id_has_its_version(tmp_path: Path) -> None:
     assert info.labels == (info.primary,)
 
 
-def test_a_truncated_text_is_known_as_one(tmp_path: Path, no_worker: None) -> None:
+def test_truncated_texts_are_counted_among_those_that_were_asked_for(
+    tmp_path: Path, no_worker: None
+) -> None:
     workspace = Workspace(tmp_path)
-    line = {"text": text_digest(RUDE), "scores": {"profanity": 0.5}, "truncated": True}
-    journal(workspace).append(line, line | {"text": text_digest(POLITE), "truncated": False})
-    judged = score_default(workspace, [RUDE, POLITE])
-    assert judged.is_truncated(RUDE)
-    assert not judged.is_truncated(POLITE)
+    line = {"scores": {"profanity": 0.5}, "truncated": True}
+    for text in (RUDE, POLITE, ODD):
+        journal(workspace).append(line | {"text": text_digest(text), "truncated": text != POLITE})
+    info = score_default(workspace, [RUDE, RUDE, POLITE]).info
+    assert (info.n_texts, info.n_truncated) == (2, 1)
