@@ -27,6 +27,7 @@ _NEEDED = (
     "rich",
     "sacrebleu",
     "scipy",
+    "tokenizers",
 )
 _LOW_DISK_BYTES = 2 << 30
 _FAST_FEATURES = ("AVX2", "AVX512", "NEON", "METAL")

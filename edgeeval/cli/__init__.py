@@ -16,7 +16,7 @@ from edgeeval.errors import EXIT_ERROR, EXIT_INTERRUPTED, EdgeevalError, explain
 VERBS = {
     "eval": "Measure every level of a recipe (or of given files), compare and recommend.",
     "plan": "Say what eval would fetch, build, take and show; run nothing.",
-    "fetch": "Get what only the network has: models, the converter. No other verb uses it.",
+    "fetch": "Get what only the network has: models, judges, the converter. No other verb uses it.",
     "quantize": "Build a recipe's reference and levels, and say what they hold.",
     "bundle": "Run a reference here, for machines that cannot hold its model.",
     "report": "Write reports from a results.json.",
@@ -24,7 +24,7 @@ VERBS = {
     "inspect": "Say what GGUF files really hold, and how they differ.",
     "recipes": "List the recipes that come with edgeeval.",
     "prompts": "List prompt sets and suites, show one, or import a published data set.",
-    "judge": "List judges.",
+    "judge": "Build and list the local classifiers that score texts.",
     "doctor": "Check the installation, and give a fix with each failure.",
     "clean": "Delete what can be made again.",
     "worker": "Do one job of another edgeeval process (not for people).",

@@ -16,7 +16,12 @@ from typing import Any
 
 from edgeeval.records import JudgeInfo
 
-JUDGES = {"profanity": "edgeeval.judges.profanity"}
+JUDGES = {
+    "profanity": "edgeeval.judges.profanity",
+    "gguf": "edgeeval.judges.gguf",
+    "detoxify": "edgeeval.judges.detoxify",
+    "rules": "edgeeval.judges.refusal",
+}
 """Kind of judge -> module."""
 
 DEFAULT_JUDGE = "alt-profanity-check"
