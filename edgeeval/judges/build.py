@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgeeval.artifact.converter import Converter, explain_failure, find_converter, launch, new_log
 from edgeeval.errors import InputError, ModelFileError, WorkerFailed, did_you_mean
-from edgeeval.judges import Judge, Judged
+from edgeeval.judges import Judge
 from edgeeval.judges import gguf as gguf_judges
 from edgeeval.judges.catalogue import catalogue
 from edgeeval.judges.checkpoint import (
@@ -35,8 +36,8 @@ from edgeeval.judges.gguf_file import (
     write_judge_file,
 )
 from edgeeval.judges.pytorch.oracle import FAULT
+from edgeeval.judges.score import score_texts
 from edgeeval.run.schedule import Progress
-from edgeeval.run.worker import run_job
 from edgeeval.store import Workspace, replace_durably, require_space
 
 TOLERANCES = {"F32": 5e-3, "F16": 5e-3, "Q8_0": 5e-2}
@@ -254,7 +255,7 @@ def _compared(workspace: Workspace, path: Path, answers: Answers, progress: Prog
         ModelFileError: a token id differs, or a probability by more than the tolerance.
     """
     file = read_judge_file(path)
-    progress(f"{path.stem}: comparing with PyTorch")
+    progress(f"{file.source}: comparing the judge with PyTorch")
     texts = probe_texts()
     ids, _ = gguf_judges.tokenizer_of(file)(texts)
     for text, ours, theirs in zip(texts, ids, answers.ids, strict=True):
@@ -263,9 +264,8 @@ def _compared(workspace: Workspace, path: Path, answers: Answers, progress: Prog
                 f"{file.source}: the tokenizers library makes other token ids of {text[:40]!r} "
                 "than transformers does"
             )
-    judged = judge_texts(workspace, path, texts)
+    found = judge_texts(workspace, path, texts)
     expected = gguf_judges.probabilities_of(np.array(answers.outputs, np.float64), file.activation)
-    found = np.array([judged.scores[label] for label in file.labels]).T
     difference = float(np.abs(found - expected).max())
     tolerance = TOLERANCES[file.file_type]
     if not difference <= tolerance:  # NaN is no pass
@@ -276,18 +276,12 @@ def _compared(workspace: Workspace, path: Path, answers: Answers, progress: Prog
     return difference
 
 
-def judge_texts(workspace: Workspace, path: Path, texts: list[str]) -> Judged:
-    """Score texts with a judge's file in a worker, past every cache."""
-    found: list[Judged] = []
+def judge_texts(workspace: Workspace, path: Path, texts: list[str]) -> npt.NDArray[np.float64]:
+    """Score texts with a judge's file, past the journal; return a row a text, a column a label."""
     judge = gguf_judges.describe(path, workspace)
-    job = {"judge": judge.info.name, "kind": judge.info.kind, "arguments": judge.arguments}
-
-    def keep(event: dict[str, Any]) -> None:
-        by_label = {label: [row[label] for row in event["scores"]] for label in judge.info.labels}
-        found.append(Judged(by_label, event["truncated"]))
-
-    run_job(workspace, "judge", job | {"texts": texts}, keep)
-    return found[0]
+    with tempfile.TemporaryDirectory(dir=workspace.folder("log")) as empty:
+        judged = score_texts(workspace, judge, texts, kept_in=Path(empty))
+    return np.array([[judged.score(text, label) for label in judge.info.labels] for text in texts])
 
 
 def comparison(file: JudgeFile) -> str:

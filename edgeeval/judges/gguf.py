@@ -92,7 +92,10 @@ def describe(path: Path, workspace: Workspace) -> Judge:
         id=f"{path.stem}-{digest(inputs)[:_ID_DIGITS]}",
         name=path.stem,
         kind=KIND,
-        description=f"{file.description}; {file.file_type}",
+        description=(
+            f"{file.description}; {file.file_type}, within {file.difference:.1g} of PyTorch on "
+            f"{file.n_probes} texts"
+        ),
         labels=file.labels,
         primary=file.primary,
         activation=file.activation,
@@ -165,8 +168,7 @@ def tokenizer_of(file: JudgeFile) -> Callable[[Sequence[str]], tuple[list[list[i
         raise ModelFileError(f"{file.path}: its tokenizer cannot be read: {error}") from None
 
     def encode(texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
-        whole = [text.encode("utf-8", "replace").decode() for text in texts]  # lone surrogates
-        found = tokenizer.encode_batch_fast(whole)
+        found = tokenizer.encode_batch_fast(list(texts))
         ids = [[token for token in one.ids if token != file.padding_id] for one in found]
         return ids, [bool(one.overflowing) for one in found]
 

@@ -113,7 +113,7 @@ def test_broken_and_hostile_files_are_refused(
     tmp_path: Path,
 ) -> None:
     folder = shutil.copytree(checkpoints[name].folder, tmp_path / "broken")
-    if "symlink" in change.__code__.co_names:
+    if "symlink_to" in change.__code__.co_names:
         (folder / "config.json").unlink()
     change(folder)
     assert reason in refusal(builder, folder)
