@@ -16,13 +16,20 @@ def command() -> None:
 @workspace_option
 def list_judges(workspace: Path) -> None:
     """List the judges by name, with what they measure."""
+    from edgeeval.errors import InputError
     from edgeeval.judges import DEFAULT_JUDGE, refusal
     from edgeeval.judges.find import find_judge, judge_names
     from edgeeval.store import Workspace
 
     kept = Workspace(workspace)
-    rules = refusal.describe()  # brought by its scorer; --judge does not change it
-    for info in (*(find_judge(name, kept).info for name in judge_names(kept)), rules):
+    infos = []
+    for name in judge_names(kept):
+        try:
+            infos.append(find_judge(name, kept).info)
+        except InputError as error:  # one broken file does not hide the others
+            click.echo(f"edgeeval: {error}", err=True)
+    infos.append(refusal.describe())  # brought by its scorer; --judge does not change it
+    for info in infos:
         default = " (default)" if info.name == DEFAULT_JUDGE else ""
         click.echo(f"{info.name}{default}\t{', '.join(info.labels)}\t{info.description}\t{info.id}")
 

@@ -30,6 +30,7 @@ from edgeeval.judges.checkpoint import (
 from edgeeval.judges.fetch import find_files
 from edgeeval.judges.gguf_file import (
     FILE_TYPES,
+    About,
     JudgeFile,
     read_judge_file,
     set_difference,
@@ -38,6 +39,7 @@ from edgeeval.judges.gguf_file import (
 from edgeeval.judges.pytorch.oracle import FAULT
 from edgeeval.judges.score import score_texts
 from edgeeval.run.schedule import Progress
+from edgeeval.run.worker import run_job
 from edgeeval.store import Workspace, replace_durably, require_space
 
 TOLERANCES = {"F32": 5e-3, "F16": 5e-3, "Q8_0": 5e-2}
@@ -131,22 +133,24 @@ def build_judge(
         temporary = target.with_name(f".{target.stem}.tmp.gguf")
         try:
             progress(f"{source.name}: writing {file_type}")
-            write_judge_file(
-                temporary,
-                classifier,
-                file_type,
-                name=source.name,
-                source=source.origin,
-                description=source.description,
-                tokenizer=answers.tokenizer,
-                truncation_side=answers.truncation_side,
-                n_probes=len(answers.ids),
-            )
-            set_difference(temporary, _compared(workspace, temporary, answers, progress))
+            write_judge_file(temporary, classifier, file_type, _about(source, answers))
+            progress(f"{source.name}: comparing the judge with PyTorch")
+            set_difference(temporary, _compared(workspace, temporary, answers))
             replace_durably(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
     return gguf_judges.describe(target, workspace)
+
+
+def _about(source: Source, answers: "Answers") -> About:
+    return About(
+        name=source.name,
+        source=source.origin,
+        description=source.description,
+        tokenizer=answers.tokenizer,
+        truncation_side=answers.truncation_side,
+        n_probes=len(answers.ids),
+    )
 
 
 def _read(pytorch: "PyTorch", source: Source, scratch: Path, progress: Progress) -> Classifier:
@@ -248,17 +252,18 @@ class PyTorch:
         log_path.unlink()
 
 
-def _compared(workspace: Workspace, path: Path, answers: Answers, progress: Progress) -> float:
+def _compared(workspace: Workspace, path: Path, answers: Answers) -> float:
     """Return the largest difference of a probability from PyTorch's.
 
     Raises:
         ModelFileError: a token id differs, or a probability by more than the tolerance.
     """
     file = read_judge_file(path)
-    progress(f"{file.source}: comparing the judge with PyTorch")
     texts = probe_texts()
-    ids, _ = gguf_judges.tokenizer_of(file)(texts)
-    for text, ours, theirs in zip(texts, ids, answers.ids, strict=True):
+    found_ids: list[list[int]] = []
+    job = {"path": str(path), "texts": texts}
+    run_job(workspace, "tokenize", job, lambda event: found_ids.extend(event["ids"]))
+    for text, ours, theirs in zip(texts, found_ids, answers.ids, strict=True):
         if ours != theirs or not ours:
             raise ModelFileError(
                 f"{file.source}: the tokenizers library makes other token ids of {text[:40]!r} "

@@ -20,6 +20,7 @@ from edgeeval.judges.catalogue import catalogue
 from edgeeval.judges.gguf_file import JudgeFile, read_judge_file, read_tokenizer
 from edgeeval.records import JudgeInfo
 from edgeeval.run.device import Engine, find_engine
+from edgeeval.run.worker import Emit
 from edgeeval.store import Workspace, digest
 
 KIND = "gguf"
@@ -147,6 +148,12 @@ def load(
         return Judged(by_label, truncated)
 
     return score
+
+
+def work(job: dict[str, Any], emit: Emit) -> None:
+    """Make token ids of texts (in a worker process: the tokenizer is a stranger's)."""
+    ids, _ = tokenizer_of(read_judge_file(Path(job["path"])))(job["texts"])
+    emit({"event": "ids", "ids": ids})
 
 
 def tokenizer_of(file: JudgeFile) -> Callable[[Sequence[str]], tuple[list[list[int]], list[bool]]]:
