@@ -94,7 +94,7 @@ def describe(path: Path, workspace: Workspace) -> Judge:
         name=path.stem,
         kind=KIND,
         description=(
-            f"{file.description}; {file.file_type}, within {file.difference:.1g} of PyTorch on "
+            f"{file.description}; {file.file_type}, within {file.difference:.2g} of PyTorch on "
             f"{file.n_probes} texts"
         ),
         labels=file.labels,
