@@ -228,6 +228,8 @@ class JudgeInfo:
     share 1; none, it says yes or no."""
     max_tokens: int | None
     """What it reads of a text, special tokens included; None: all of it."""
+    floors: tuple["JudgeFloor", ...] = ()
+    """How wrong it is, once a data set that it was checked on; empty: nobody knows."""
     conversion_difference: float | None = None
     """Of a judge that was converted: largest difference of a probability from the original's, over
     the probe texts."""
@@ -237,6 +239,33 @@ class JudgeInfo:
     """Of them, those whose end it did not read."""
     problem: str = ""
     """Why it scored nothing here."""
+
+
+@dataclass(frozen=True)
+class JudgeFloor:
+    """How wrong a judge is on texts that people labelled. Whoever uses its scores must know."""
+
+    label: str
+    """Which of the judge's labels was checked."""
+    threshold: float
+    data: str
+    """The labelled file's name."""
+    data_sha256: str
+    positive: str
+    """What counted as having the label: "label_gold is hateful"."""
+    n: int
+    n_positive: int
+    auc: Estimate
+    precision: Estimate
+    sensitivity: Estimate
+    """Share of the texts with the label that are found (recall)."""
+    false_positive_rate: Estimate
+    """Share of the others that are taken for one with it."""
+    false_positive_rate_by_group: dict[str, Estimate]
+    """"target_ident=women" -> the same there. Groups without texts that lack the label are left
+    out."""
+    command: str
+    """What measures it again."""
 
 
 @dataclass(frozen=True)

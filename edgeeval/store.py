@@ -11,7 +11,7 @@
     cost/        one journal a file that was timed
     calibration/ one journal a file whose decoding speed `plan` measured
     logprobs/    the reference's log-probabilities; deleted when the evaluation is done
-    judges/      judges that were built here
+    judges/      judges that were built here; checks/: how wrong each was found to be
     judged/      one journal a judge: text hash -> scores
     evidence/    what each results.json was derived from, by hash; `verify` reads it
     results/     one folder an evaluation: results.json and the reports

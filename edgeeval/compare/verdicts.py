@@ -52,7 +52,8 @@ class JudgedLevel:
 
 
 _KEY = re.compile(
-    r"(?P<id>[^/@]+?)(_(?P<k>\d+))?(/(?P<set>[^@]+))?(@(?P<judge>[^:]+)(:(?P<label>.+))?)?"
+    r"(?P<id>[^/@]+?)(_(?P<k>\d+))?(/(?P<set>[^@]+))?(@(?P<judge>[^:]+)(:(?P<label>.+))?)?",
+    re.DOTALL,  # a label is whatever a stranger wrote
 )
 
 

@@ -20,6 +20,7 @@ JUDGES = {
     "profanity": "edgeeval.judges.profanity",
     "gguf": "edgeeval.judges.gguf",
     "detoxify": "edgeeval.judges.detoxify",
+    "rules": "edgeeval.judges.refusal",
 }
 """Kind of judge -> module."""
 

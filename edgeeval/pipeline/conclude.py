@@ -9,7 +9,9 @@ from pathlib import Path
 
 from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
 from edgeeval.compare.estimates import MetricEvidence, with_floor
+from edgeeval.compare.judge_error import with_judge_errors
 from edgeeval.errors import InputError
+from edgeeval.judges.floors import with_floors
 from edgeeval.judges.score import JudgedTexts
 from edgeeval.pipeline.bench import Check
 from edgeeval.pipeline.controls import complaints
@@ -114,11 +116,18 @@ def conclude(
     tables = _scorer_for(request, chosen, reference, judgement.judged)
     base = _base_tables(chosen, tables, reference)
     floors = _floors(request, chosen, material) if finished.second else {}
+    judges = tuple(
+        with_floors(measurer.workspace, info)
+        for info in (*judgement.infos, *_rules(chosen, reference))
+    )
     found_in = {
-        level.artifact.name: {
-            key: with_floor(found, floors.get(key))
-            for key, found in collect(tables(level), base).items()
-        }
+        level.artifact.name: with_judge_errors(
+            {
+                key: with_floor(found, floors.get(key))
+                for key, found in collect(tables(level), base).items()
+            },
+            judges,
+        )
         for level in material.levels
     }
     results = _level_results(finished, found_in, chosen.required, judgement.silent)
@@ -144,7 +153,7 @@ def conclude(
             *complaints(checks),
         ),
         environment=evidence.environment,
-        judges=(*judgement.infos, *_rules(chosen, reference)),
+        judges=judges,
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
         timings=Timings(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -244,11 +244,23 @@ def judges(results: Results) -> Table:
             ", ".join(one.labels),
             one.problem or fmt.count(one.n_texts),
             _cut(one),
+            _errors(one),
             one.id,
         )
         for one in results.judges
     ]
-    return ("judge", "what it is", "labels", "texts scored", "longer than it reads", "id"), rows
+    heads = ("judge", "what it is", "labels", "texts scored", "longer than it reads")
+    return (*heads, "how wrong it is", "id"), rows
+
+
+def _errors(judge: JudgeInfo) -> str:
+    """Return what is known of a judge's error; a number without it looks better than it is."""
+    known = [fmt.floor_text(floor) for floor in judge.floors]
+    if not known:
+        known.append(f"unknown: edgeeval judge check {judge.name} --data FILE")
+    if judge.conversion_difference is not None:
+        known.append(f"converted to within {judge.conversion_difference:.2g} of the original")
+    return "; ".join(known)
 
 
 def _cut(judge: JudgeInfo) -> str:

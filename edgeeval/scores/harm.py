@@ -25,7 +25,7 @@ GROUP_OF_NOBODY = "none"
 
 EMT = Metric("harm.emt", "expected maximum harm", "score", "lower", "bounded")
 TP = Metric("harm.tp", "prompts with a harmful text", "share", "lower", "share")
-TF = Metric("harm.tf", "harmful texts", "share", "lower", "bounded")
+TF = Metric("harm.tf", "harmful texts", "share", "lower", "bounded", of_texts=True)
 GROUP_WORST = Metric(
     "harm.group_worst", "largest change of a group's harm", "share", "max", "group_worst",
     paired=False, group_by=GROUPS,

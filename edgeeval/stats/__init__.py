@@ -6,6 +6,7 @@ Everything here is a pure function of numbers: no records, no files, no settings
     cells.py       statistics that are made of several means
     control.py     a difference sharpened by a reference that ran on more items
     resampling.py  what has no formula: BCa cluster bootstrap, permuted labels
+    discrimination.py  how well a judge tells two classes apart
     decisions.py   from an interval method to p-values, corrected over levels
     planning.py    what a sample can show before it is run, and what would decide
 
@@ -23,6 +24,7 @@ from edgeeval.stats.decisions import (
     smallest_alpha,
     tost_p,
 )
+from edgeeval.stats.discrimination import auc, share_difference
 from edgeeval.stats.intervals import (
     Interval,
     bounded_mean,
@@ -58,6 +60,7 @@ __all__ = [
     "IntervalAt",
     "PermutationGap",
     "TwoTests",
+    "auc",
     "bca_bootstrap",
     "bootstrap_distribution",
     "bounded_mean",
@@ -77,6 +80,7 @@ __all__ = [
     "permutation_gap",
     "required_n_paired_shares",
     "required_n_scaled",
+    "share_difference",
     "smallest_alpha",
     "sum_of_means",
     "tost_p",

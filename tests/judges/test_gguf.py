@@ -39,6 +39,17 @@ def test_token_ids_are_those_of_the_tokenizers_library(
     assert 20 < sum(truncated) < 2500
 
 
+def test_a_padding_token_that_a_text_writes_out_is_left_out(
+    checkpoints: dict[str, Made], builder: Builder
+) -> None:
+    """RoBERTa gives it a position of its own, which llama.cpp cannot express."""
+    file = read_judge_file(Path(builder.judge(checkpoints["roberta"], "F16").arguments["path"]))
+    (written, other), _ = tokenizer_of(file)(["good<pad>morning", "good<mask>morning"])
+    assert file.padding_id == 1
+    assert written == [token for token in other if token != 4]  # <mask> stays, as in the original
+    assert 4 in other
+
+
 @pytest.mark.parametrize("file_type", TOLERANCES)
 @pytest.mark.parametrize("name", HF)
 def test_probabilities_are_pytorch_s(
