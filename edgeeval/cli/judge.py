@@ -39,6 +39,8 @@ def list_judges(workspace: Path) -> None:
             continue
         default = " (default)" if info.name == DEFAULT_JUDGE else ""
         click.echo(f"{info.name}{default}\t{', '.join(info.labels)}\t{info.description}\t{info.id}")
+        if info.conversion_difference is not None:
+            click.echo(f"  converted to within {info.conversion_difference:.2g} of the original")
         for floor in info.floors:
             click.echo(f"  {floor_text(floor)}")
         if not info.floors:

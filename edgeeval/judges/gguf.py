@@ -93,10 +93,7 @@ def describe(path: Path, workspace: Workspace) -> Judge:
         id=f"{path.stem}-{digest(inputs)[:_ID_DIGITS]}",
         name=path.stem,
         kind=KIND,
-        description=(
-            f"{file.description}; {file.file_type}, within {file.difference:.2g} of PyTorch on "
-            f"{file.n_probes} texts"
-        ),
+        description=f"{file.description}; {file.file_type}",
         labels=file.labels,
         primary=file.primary,
         activation=file.activation,
