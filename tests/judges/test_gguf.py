@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeeval.artifact.converter import Converter
 from edgeeval.errors import InputError, ModelFileError, NotFetched
 from edgeeval.judges.build import judge_texts
 from edgeeval.judges.find import find_judge, judge_names
@@ -19,7 +21,14 @@ from edgeeval.judges.gguf import batches, probabilities_of, tokenizer_of
 from edgeeval.judges.gguf_file import read_judge_file
 from edgeeval.judges.score import score_texts
 from edgeeval.store import Workspace
-from tests.judges.conftest import N_SCORED, Builder, Made, varied_lines
+from tests.judges.conftest import (
+    N_SCORED,
+    Builder,
+    Made,
+    make_job,
+    run_pytorch,
+    varied_lines,
+)
 
 TOLERANCES = {"F32": 1e-3, "F16": 2e-3}
 HF = ["bert", "roberta", "xlm-roberta"]
@@ -37,6 +46,49 @@ def test_token_ids_are_those_of_the_tokenizers_library(
     assert longest == file.max_tokens
     assert {len(one) for one, cut in zip(ids, truncated, strict=True) if cut} == {longest}
     assert 20 < sum(truncated) < 2500
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_a_tokenizer_in_its_older_files_makes_the_same_ids(
+    name: str, checkpoints: dict[str, Made], builder: Builder, tmp_path: Path
+) -> None:
+    """Some of the field's classifiers have vocab.txt, or vocab.json with merges.txt, alone."""
+    folder = shutil.copytree(checkpoints[name].folder, tmp_path / f"{name}-older")
+    (folder / "tokenizer.json").unlink()
+    judge = builder.build(folder)
+    ids, _ = tokenizer_of(read_judge_file(Path(judge.arguments["path"])))(varied_lines())
+    assert ids == checkpoints[name].ids
+
+
+def test_a_sentencepiece_model_is_tokenizer_enough(
+    converter: Converter, builder: Builder, tmp_path: Path
+) -> None:
+    """The oracle is the sentencepiece library, on the prompt sets' prose: on odd characters
+    transformers' fast tokenizers, which judges follow, are known to go their own way."""
+    folder = tmp_path / "older"
+    run_pytorch(converter, tmp_path, [make_job(folder, "XLMRoberta", ("toxic",), older=True)])
+    assert not (folder / "tokenizer.json").exists()
+    judge = builder.build(folder)
+    script = (
+        "import json, sys, sentencepiece\n"
+        "reader = sentencepiece.SentencePieceProcessor(model_file=sys.argv[1])\n"
+        "print(json.dumps([reader.encode(line) for line in json.loads(sys.argv[2])]))\n"
+    )
+    lines = [line for line in varied_lines() if line.isascii() and 0 < len(line) < 150][:200]
+    done = subprocess.run(
+        [str(converter.python), "-I", "-c", script, str(folder / "sentencepiece.bpe.model"),
+         json.dumps(lines)], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    # The model's own numbers are <unk>, <s>, </s>; XLM-RoBERTa's are <s>, <pad>, </s>, <unk>.
+    expected = [
+        [0, *(token + 1 if token else 3 for token in tokens), 2]
+        for tokens in json.loads(done.stdout)
+    ]
+    file = read_judge_file(Path(judge.arguments["path"]))
+    ids, truncated = tokenizer_of(file)(lines)
+    whole = [at for at, cut in enumerate(truncated) if not cut]
+    assert len(whole) > 100
+    assert [ids[at] for at in whole] == [expected[at] for at in whole]
 
 
 def test_a_padding_token_that_a_text_writes_out_is_left_out(
