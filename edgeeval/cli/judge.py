@@ -23,6 +23,7 @@ def command() -> None:
 @workspace_option
 def list_judges(workspace: Path) -> None:
     """List the judges by name, with what they measure and what is known of their error."""
+    from edgeeval.errors import InputError, one_line
     from edgeeval.judges import DEFAULT_JUDGE
     from edgeeval.judges.find import find_judge, judge_names
     from edgeeval.judges.floors import with_floors
@@ -31,9 +32,15 @@ def list_judges(workspace: Path) -> None:
 
     kept = Workspace(workspace)
     for name in judge_names(kept):
-        info = with_floors(kept, find_judge(name, kept).info)
+        try:
+            info = with_floors(kept, find_judge(name, kept).info)
+        except InputError as error:  # one broken file does not hide the others
+            click.echo(f"edgeeval: {one_line(str(error))}", err=True)
+            continue
         default = " (default)" if info.name == DEFAULT_JUDGE else ""
         click.echo(f"{info.name}{default}\t{', '.join(info.labels)}\t{info.description}\t{info.id}")
+        if info.conversion_difference is not None:
+            click.echo(f"  converted to within {info.conversion_difference:.2g} of the original")
         for floor in info.floors:
             click.echo(f"  {floor_text(floor)}")
         if not info.floors:

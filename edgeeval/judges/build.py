@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgeeval.artifact.converter import Converter, explain_failure, find_converter, launch, new_log
 from edgeeval.errors import InputError, ModelFileError, WorkerFailed, did_you_mean
-from edgeeval.judges import Judge, Judged
+from edgeeval.judges import Judge
 from edgeeval.judges import gguf as gguf_judges
 from edgeeval.judges.catalogue import catalogue
 from edgeeval.judges.checkpoint import (
@@ -29,12 +30,14 @@ from edgeeval.judges.checkpoint import (
 from edgeeval.judges.fetch import find_files
 from edgeeval.judges.gguf_file import (
     FILE_TYPES,
+    About,
     JudgeFile,
     read_judge_file,
     set_difference,
     write_judge_file,
 )
 from edgeeval.judges.pytorch.oracle import FAULT
+from edgeeval.judges.score import score_texts
 from edgeeval.run.schedule import Progress
 from edgeeval.run.worker import run_job
 from edgeeval.store import Workspace, replace_durably, require_space
@@ -130,22 +133,24 @@ def build_judge(
         temporary = target.with_name(f".{target.stem}.tmp.gguf")
         try:
             progress(f"{source.name}: writing {file_type}")
-            write_judge_file(
-                temporary,
-                classifier,
-                file_type,
-                name=source.name,
-                source=source.origin,
-                description=source.description,
-                tokenizer=answers.tokenizer,
-                truncation_side=answers.truncation_side,
-                n_probes=len(answers.ids),
-            )
-            set_difference(temporary, _compared(workspace, temporary, answers, progress))
+            write_judge_file(temporary, classifier, file_type, _about(source, answers))
+            progress(f"{source.name}: comparing the judge with PyTorch")
+            set_difference(temporary, _compared(workspace, temporary, answers))
             replace_durably(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
     return gguf_judges.describe(target, workspace)
+
+
+def _about(source: Source, answers: "Answers") -> About:
+    return About(
+        name=source.name,
+        source=source.origin,
+        description=source.description,
+        tokenizer=answers.tokenizer,
+        truncation_side=answers.truncation_side,
+        n_probes=len(answers.ids),
+    )
 
 
 def _read(pytorch: "PyTorch", source: Source, scratch: Path, progress: Progress) -> Classifier:
@@ -247,25 +252,25 @@ class PyTorch:
         log_path.unlink()
 
 
-def _compared(workspace: Workspace, path: Path, answers: Answers, progress: Progress) -> float:
+def _compared(workspace: Workspace, path: Path, answers: Answers) -> float:
     """Return the largest difference of a probability from PyTorch's.
 
     Raises:
         ModelFileError: a token id differs, or a probability by more than the tolerance.
     """
     file = read_judge_file(path)
-    progress(f"{path.stem}: comparing with PyTorch")
     texts = probe_texts()
-    ids, _ = gguf_judges.tokenizer_of(file)(texts)
-    for text, ours, theirs in zip(texts, ids, answers.ids, strict=True):
+    found_ids: list[list[int]] = []
+    job = {"path": str(path), "texts": texts}
+    run_job(workspace, "tokenize", job, lambda event: found_ids.extend(event["ids"]))
+    for text, ours, theirs in zip(texts, found_ids, answers.ids, strict=True):
         if ours != theirs or not ours:
             raise ModelFileError(
                 f"{file.source}: the tokenizers library makes other token ids of {text[:40]!r} "
                 "than transformers does"
             )
-    judged = judge_texts(workspace, path, texts)
+    found = judge_texts(workspace, path, texts)
     expected = gguf_judges.probabilities_of(np.array(answers.outputs, np.float64), file.activation)
-    found = np.array([judged.scores[label] for label in file.labels]).T
     difference = float(np.abs(found - expected).max())
     tolerance = TOLERANCES[file.file_type]
     if not difference <= tolerance:  # NaN is no pass
@@ -276,18 +281,12 @@ def _compared(workspace: Workspace, path: Path, answers: Answers, progress: Prog
     return difference
 
 
-def judge_texts(workspace: Workspace, path: Path, texts: list[str]) -> Judged:
-    """Score texts with a judge's file in a worker, past every cache."""
-    found: list[Judged] = []
+def judge_texts(workspace: Workspace, path: Path, texts: list[str]) -> npt.NDArray[np.float64]:
+    """Score texts with a judge's file, past the journal; return a row a text, a column a label."""
     judge = gguf_judges.describe(path, workspace)
-    job = {"judge": judge.info.name, "kind": judge.info.kind, "arguments": judge.arguments}
-
-    def keep(event: dict[str, Any]) -> None:
-        by_label = {label: [row[label] for row in event["scores"]] for label in judge.info.labels}
-        found.append(Judged(by_label, event["truncated"]))
-
-    run_job(workspace, "judge", job | {"texts": texts}, keep)
-    return found[0]
+    with tempfile.TemporaryDirectory(dir=workspace.folder("log")) as empty:
+        judged = score_texts(workspace, judge, texts, kept_in=Path(empty))
+    return np.array([[judged.score(text, label) for label in judge.info.labels] for text in texts])
 
 
 def comparison(file: JudgeFile) -> str:

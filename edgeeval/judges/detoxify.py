@@ -159,13 +159,12 @@ def load(folder: str) -> Callable[[list[str]], Judged]:
     judge.tokenizer.model_max_length = _max_tokens(Path(folder))
 
     def score(texts: list[str]) -> Judged:
-        whole = [text.encode("utf-8", "replace").decode() for text in texts]  # lone surrogates
-        lengths = [len(judge.tokenizer(text)["input_ids"]) for text in whole]
-        found: dict[str, list[float]] = {name: [0.0] * len(whole) for name in judge.class_names}
-        order = sorted(range(len(whole)), key=lengths.__getitem__)
+        lengths = [len(judge.tokenizer(text)["input_ids"]) for text in texts]
+        found: dict[str, list[float]] = {name: [0.0] * len(texts) for name in judge.class_names}
+        order = sorted(range(len(texts)), key=lengths.__getitem__)
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
-            predicted = judge.predict([whole[index] for index in batch])
+            predicted = judge.predict([texts[index] for index in batch])
             for name, values in predicted.items():
                 listed = values if isinstance(values, list) else [values]  # of one text: a number
                 for index, value in zip(batch, listed, strict=True):

@@ -5,6 +5,7 @@ from typing import Any
 
 from edgeeval.errors import InputError, did_you_mean
 from edgeeval.judges import JUDGES, Judge
+from edgeeval.judges.catalogue import catalogue
 from edgeeval.store import Workspace
 
 
@@ -28,7 +29,8 @@ def find_judge(name: str, workspace: Workspace) -> Judge:
         found: Judge | None = judge_module(kind).find(name, workspace)
         if found is not None:
             return found
-    raise InputError(f"judge {name!r} is unknown{did_you_mean(name, judge_names(workspace))}")
+    known = {*judge_names(workspace), *catalogue()}
+    raise InputError(f"judge {name!r} is unknown{did_you_mean(name, known)}")
 
 
 def judge_names(workspace: Workspace) -> list[str]:

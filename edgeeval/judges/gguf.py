@@ -20,6 +20,7 @@ from edgeeval.judges.catalogue import catalogue
 from edgeeval.judges.gguf_file import JudgeFile, read_judge_file, read_tokenizer
 from edgeeval.records import JudgeInfo
 from edgeeval.run.device import Engine, find_engine
+from edgeeval.run.worker import Emit
 from edgeeval.store import Workspace, digest
 
 KIND = "gguf"
@@ -146,6 +147,12 @@ def load(
     return score
 
 
+def work(job: dict[str, Any], emit: Emit) -> None:
+    """Make token ids of texts (in a worker process: the tokenizer is a stranger's)."""
+    ids, _ = tokenizer_of(read_judge_file(Path(job["path"])))(job["texts"])
+    emit({"event": "ids", "ids": ids})
+
+
 def tokenizer_of(file: JudgeFile) -> Callable[[Sequence[str]], tuple[list[list[int]], list[bool]]]:
     """Return the function that makes token ids of texts, and says which were cut.
 
@@ -165,8 +172,7 @@ def tokenizer_of(file: JudgeFile) -> Callable[[Sequence[str]], tuple[list[list[i
         raise ModelFileError(f"{file.path}: its tokenizer cannot be read: {error}") from None
 
     def encode(texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
-        whole = [text.encode("utf-8", "replace").decode() for text in texts]  # lone surrogates
-        found = tokenizer.encode_batch_fast(whole)
+        found = tokenizer.encode_batch_fast(list(texts))
         ids = [[token for token in one.ids if token != file.padding_id] for one in found]
         return ids, [bool(one.overflowing) for one in found]
 

@@ -92,29 +92,54 @@ def read_tokenizer(path: Path) -> str:
     return str(read_header(path).fields[TOKENIZER])
 
 
-def write_judge_file(
-    path: Path,
-    classifier: Classifier,
-    file_type: str,
-    *,
-    name: str,
-    source: str,
-    description: str,
-    tokenizer: str,
-    truncation_side: str,
-    n_probes: int,
-) -> None:
+@dataclass(frozen=True)
+class About:
+    """What a judge's file says beside its classifier's own."""
+
+    name: str
+    source: str
+    description: str
+    tokenizer: str
+    """A tokenizer.json."""
+    truncation_side: str
+    n_probes: int
+
+
+def write_judge_file(path: Path, classifier: Classifier, file_type: str, about: About) -> None:
     """Write a classifier; how far it is from PyTorch is not known yet (`set_difference`)."""
     import gguf
 
     writer = gguf.GGUFWriter(path, _ARCHITECTURE)
+    try:
+        _write_shape(writer, classifier)
+        writer.add_name(about.name)
+        writer.add_description(about.description)
+        writer.add_file_type(gguf.LlamaFileType[_LLAMA_NAMES[file_type]])
+        writer.add_string(TOKENIZER, about.tokenizer)
+        writer.add_uint32(f"{_KEY}.version", _FILE_VERSION)
+        writer.add_string(f"{_KEY}.source", about.source)
+        writer.add_string(f"{_KEY}.file_type", file_type)
+        writer.add_string(f"{_KEY}.primary", classifier.primary)
+        writer.add_string(f"{_KEY}.activation", classifier.activation)
+        writer.add_uint32(f"{_KEY}.max_tokens", classifier.max_tokens)
+        writer.add_string(f"{_KEY}.truncation_side", about.truncation_side)
+        writer.add_uint32(f"{_KEY}.n_probes", about.n_probes)
+        padding = classifier.shape.padding_id
+        writer.add_int32(f"{_KEY}.padding_id", -1 if padding is None else padding)
+        writer.add_float32(f"{_KEY}.difference", -1.0)
+        _write_tensors(writer, classifier, file_type)
+    finally:
+        writer.close()
+
+
+def _write_shape(writer: Any, classifier: Classifier) -> None:
+    """Write what llama.cpp needs to know."""
+    import gguf
+
     shape = classifier.shape
     writer.add_type(gguf.GGUFType.MODEL)
-    writer.add_name(name)
-    writer.add_description(description)
-    writer.add_file_type(gguf.LlamaFileType[_LLAMA_NAMES[file_type]])
     writer.add_vocab_size(shape.n_vocab)
-    writer.add_context_length(classifier.shape.n_positions)
+    writer.add_context_length(shape.n_positions)
     writer.add_embedding_length(shape.n_embd)
     writer.add_block_count(shape.n_layers)
     writer.add_feed_forward_length(shape.n_ff)
@@ -125,21 +150,6 @@ def write_judge_file(
     writer.add_classifier_output_labels(list(classifier.labels))
     writer.add_tokenizer_model("no_vocab")
     writer.add_token_type_count(shape.n_token_types)
-    writer.add_string(TOKENIZER, tokenizer)
-    writer.add_uint32(f"{_KEY}.version", _FILE_VERSION)
-    writer.add_string(f"{_KEY}.source", source)
-    writer.add_string(f"{_KEY}.file_type", file_type)
-    writer.add_string(f"{_KEY}.primary", classifier.primary)
-    writer.add_string(f"{_KEY}.activation", classifier.activation)
-    writer.add_uint32(f"{_KEY}.max_tokens", classifier.max_tokens)
-    writer.add_string(f"{_KEY}.truncation_side", truncation_side)
-    writer.add_uint32(f"{_KEY}.n_probes", n_probes)
-    writer.add_int32(f"{_KEY}.padding_id", -1 if shape.padding_id is None else shape.padding_id)
-    writer.add_float32(f"{_KEY}.difference", -1.0)
-    try:
-        _write_tensors(writer, classifier, file_type)
-    finally:
-        writer.close()
 
 
 _LLAMA_NAMES = {"F32": "ALL_F32", "F16": "MOSTLY_F16", "Q8_0": "MOSTLY_Q8_0"}

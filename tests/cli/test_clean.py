@@ -119,6 +119,7 @@ def test_a_dry_run_lists_what_would_go_with_sizes_and_deletes_nothing(root: Path
             "artifacts/cd-Q4_0.tmp",
             "downloads/hub",
             "downloads/llm-x==1",
+            "judges/.other.tmp.gguf",
             "log",
             "logprobs",
         )

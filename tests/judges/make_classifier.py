@@ -10,6 +10,7 @@ The file is a list of jobs: PyTorch takes seconds to start.
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -74,14 +75,36 @@ def unigram(texts, n_vocab):
     return transformers.XLMRobertaTokenizerFast(tokenizer_object=tokenizer)
 
 
+def sentencepiece(texts, n_vocab):
+    """As XLM-RoBERTa's authors did: the folder has no tokenizer.json, only this model."""
+    import io
+
+    import sentencepiece as library
+
+    model = io.BytesIO()
+    library.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=model,
+        vocab_size=n_vocab - 2,
+        model_type="unigram",
+        normalization_rule_name="nmt_nfkc",
+        minloglevel=2,
+    )
+    path = Path(tempfile.mkdtemp()) / "sentencepiece.bpe.model"
+    path.write_bytes(model.getvalue())
+    return transformers.XLMRobertaTokenizer(str(path))
+
+
 TOKENIZERS = {"Bert": wordpiece, "Roberta": byte_level, "XLMRoberta": unigram, "Albert": wordpiece}
+OLDER = {"XLMRoberta": sentencepiece}
 
 
 def make(job):
     """Save a classifier; its init is as wide as a trained model's, so that answers spread."""
     torch.manual_seed(job["seed"])
     family, folder = job["family"], Path(job["folder"])
-    tokenizer = TOKENIZERS[family](job["texts"], job["n_vocab"])
+    makers = OLDER if job.get("older") else TOKENIZERS
+    tokenizer = makers[family](job["texts"], job["n_vocab"])
     tokenizer.model_max_length = job["max_tokens"]
     tokenizer.save_pretrained(folder)
     offset = 2 if "oberta" in family or "Roberta" in family else 0

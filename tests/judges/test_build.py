@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from edgeeval.cli.judge import command
 from edgeeval.errors import InputError, ModelFileError, NotFetched
 from edgeeval.judges import build as building
 from edgeeval.judges.build import build_judge, find_source, probe_texts
 from edgeeval.judges.checkpoint import Wishes
 from edgeeval.store import Workspace
+from tests.conftest import FETCHED
 from tests.judges.conftest import SIX, Builder, Made
 
 Change = Callable[[Path], None]
@@ -113,7 +116,7 @@ def test_broken_and_hostile_files_are_refused(
     tmp_path: Path,
 ) -> None:
     folder = shutil.copytree(checkpoints[name].folder, tmp_path / "broken")
-    if "symlink" in change.__code__.co_names:
+    if "symlink_to" in change.__code__.co_names:
         (folder / "config.json").unlink()
     change(folder)
     assert reason in refusal(builder, folder)
@@ -158,6 +161,26 @@ def test_labels_and_the_rest_may_be_given(
     assert "no label 'thread' (did you mean 'threat'?)" in refusal(
         builder, folder, labels=SIX, primary="thread"
     )
+
+
+def test_the_command_says_where_the_judge_is_and_how_near(
+    checkpoints: dict[str, Made], tmp_path: Path
+) -> None:
+    if not (FETCHED / "converter").exists():
+        pytest.skip("no converter in the checkout's workspace; `make converter` gets it")
+    (tmp_path / "converter").symlink_to((FETCHED / "converter").resolve())
+    made = checkpoints["bert"]
+    options = ["--workspace", str(tmp_path), "--quiet"]
+    done = CliRunner().invoke(command, ["build", str(made.folder), *options])
+    assert done.exit_code == 0, done.output
+    path = tmp_path / "judges" / "bert.gguf"
+    assert done.stdout == f"bert\t{', '.join(made.labels)}\t{path}\n"
+    assert "largest difference of a probability from PyTorch's: " in done.stderr
+    (tmp_path / "judges" / "broken.gguf").write_bytes(b"GGUF")
+    listed = CliRunner().invoke(command, ["list", "--workspace", str(tmp_path)])
+    assert "bert\ttoxic, " in listed.stdout
+    assert "  converted to within 0.000" in listed.stdout
+    assert "broken.gguf: broken or truncated" in listed.stderr
 
 
 def test_an_unknown_source_or_type_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeeval.artifact.converter import Converter
 from edgeeval.errors import InputError, ModelFileError, NotFetched
 from edgeeval.judges.build import judge_texts
 from edgeeval.judges.find import find_judge, judge_names
@@ -19,7 +21,14 @@ from edgeeval.judges.gguf import batches, probabilities_of, tokenizer_of
 from edgeeval.judges.gguf_file import read_judge_file
 from edgeeval.judges.score import score_texts
 from edgeeval.store import Workspace
-from tests.judges.conftest import N_SCORED, Builder, Made, varied_lines
+from tests.judges.conftest import (
+    N_SCORED,
+    Builder,
+    Made,
+    make_job,
+    run_pytorch,
+    varied_lines,
+)
 
 TOLERANCES = {"F32": 1e-3, "F16": 2e-3}
 HF = ["bert", "roberta", "xlm-roberta"]
@@ -39,6 +48,60 @@ def test_token_ids_are_those_of_the_tokenizers_library(
     assert 20 < sum(truncated) < 2500
 
 
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_a_tokenizer_in_its_older_files_makes_the_same_ids(
+    name: str, checkpoints: dict[str, Made], builder: Builder, tmp_path: Path
+) -> None:
+    """Some of the field's classifiers have vocab.txt, or vocab.json with merges.txt, alone."""
+    folder = shutil.copytree(checkpoints[name].folder, tmp_path / f"{name}-older")
+    (folder / "tokenizer.json").unlink()
+    judge = builder.build(folder)
+    ids, _ = tokenizer_of(read_judge_file(Path(judge.arguments["path"])))(varied_lines())
+    assert ids == checkpoints[name].ids
+
+
+def test_a_sentencepiece_model_is_tokenizer_enough(
+    converter: Converter, builder: Builder, tmp_path: Path
+) -> None:
+    """The oracle is the sentencepiece library, on the prompt sets' prose: on odd characters
+    transformers' fast tokenizers, which judges follow, are known to go their own way."""
+    folder = tmp_path / "older"
+    run_pytorch(converter, tmp_path, [make_job(folder, "XLMRoberta", ("toxic",), older=True)])
+    assert not (folder / "tokenizer.json").exists()
+    judge = builder.build(folder)
+    script = (
+        "import json, sys, sentencepiece\n"
+        "reader = sentencepiece.SentencePieceProcessor(model_file=sys.argv[1])\n"
+        "print(json.dumps([reader.encode(line) for line in json.loads(sys.argv[2])]))\n"
+    )
+    lines = [line for line in varied_lines() if line.isascii() and 0 < len(line) < 150][:200]
+    done = subprocess.run(
+        [str(converter.python), "-I", "-c", script, str(folder / "sentencepiece.bpe.model"),
+         json.dumps(lines)], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    # The model's own numbers are <unk>, <s>, </s>; XLM-RoBERTa's are <s>, <pad>, </s>, <unk>.
+    expected = [
+        [0, *(token + 1 if token else 3 for token in tokens), 2]
+        for tokens in json.loads(done.stdout)
+    ]
+    file = read_judge_file(Path(judge.arguments["path"]))
+    ids, truncated = tokenizer_of(file)(lines)
+    whole = [at for at, cut in enumerate(truncated) if not cut]
+    assert len(whole) > 100
+    assert [ids[at] for at in whole] == [expected[at] for at in whole]
+
+
+def test_a_padding_token_that_a_text_writes_out_is_left_out(
+    checkpoints: dict[str, Made], builder: Builder
+) -> None:
+    """RoBERTa gives it a position of its own, which llama.cpp cannot express."""
+    file = read_judge_file(Path(builder.judge(checkpoints["roberta"], "F16").arguments["path"]))
+    (written, other), _ = tokenizer_of(file)(["good<pad>morning", "good<mask>morning"])
+    assert file.padding_id == 1
+    assert written == [token for token in other if token != 4]  # <mask> stays, as in the original
+    assert 4 in other
+
+
 @pytest.mark.parametrize("file_type", TOLERANCES)
 @pytest.mark.parametrize("name", HF)
 def test_probabilities_are_pytorch_s(
@@ -46,11 +109,10 @@ def test_probabilities_are_pytorch_s(
 ) -> None:
     made = checkpoints[name]
     judge = builder.judge(made, file_type)
-    found = judge_texts(builder.workspace, Path(judge.arguments["path"]), varied_lines()[:N_SCORED])
-    assert tuple(found.scores) == judge.info.labels == made.labels
-    ours = np.array([found.scores[label] for label in made.labels]).T
+    ours = judge_texts(builder.workspace, Path(judge.arguments["path"]), varied_lines()[:N_SCORED])
+    assert judge.info.labels == made.labels
     theirs = np.array(made.probabilities)
-    assert theirs.std(axis=0).min() > 0.02  # the texts are told apart, so agreement means something
+    assert theirs.std(axis=0).min() > 0.01  # the texts are told apart, so agreement means something
     assert np.abs(ours - theirs).max() <= TOLERANCES[file_type]
 
 
@@ -78,8 +140,7 @@ def test_a_bert_without_its_pooler_would_be_far_off(
     pooler = next(tensor for tensor in reader.tensors if tensor.name == "cls.weight")
     pooler.data[:] = np.eye(*pooler.data.shape)
     reader.data.flush()
-    found = judge_texts(builder.workspace, broken, varied_lines()[:N_SCORED])
-    ours = np.array(list(found.scores.values())).T
+    ours = judge_texts(builder.workspace, broken, varied_lines()[:N_SCORED])
     assert np.abs(ours - np.array(checkpoints["bert"].probabilities)).max() > 0.05
 
 
@@ -97,8 +158,7 @@ def test_a_checkpoint_of_detoxify_s_own_keeps_its_classes(
     judge = builder.judge(made, "F32")
     assert judge.info.labels == tuple(renamed.get(label, label) for label in made.labels)
     assert (judge.info.primary, judge.info.activation) == ("toxicity", "sigmoid")
-    found = judge_texts(builder.workspace, Path(judge.arguments["path"]), varied_lines()[:N_SCORED])
-    ours = np.array(list(found.scores.values())).T
+    ours = judge_texts(builder.workspace, Path(judge.arguments["path"]), varied_lines()[:N_SCORED])
     assert np.abs(ours - np.array(made.probabilities)).max() <= TOLERANCES["F32"]
 
 
@@ -116,9 +176,9 @@ def test_a_judge_is_found_by_its_file_and_by_its_name(
 
 def test_scores_and_cuts_are_kept(checkpoints: dict[str, Made], builder: Builder) -> None:
     judge = builder.judge(checkpoints["roberta"], "F16")
-    texts = ["good morning", "word " * 3000, "\ud800 a lone surrogate"]
+    texts = ["good morning", "word " * 3000, ""]
     judged = score_texts(builder.workspace, judge, texts)
-    assert [judged.is_truncated(text) for text in texts] == [False, True, False]
+    assert (judged.info.n_texts, judged.info.n_truncated) == (3, 1)
     for text in texts:
         assert sum(judged.score(text, label) for label in judge.info.labels) == pytest.approx(
             1, abs=2e-4
@@ -129,6 +189,7 @@ def test_scoring_imports_no_pytorch(checkpoints: dict[str, Made], builder: Build
     """The worker itself tells what it has loaded after it has scored."""
     judge = builder.judge(checkpoints["xlm-roberta"], "F16")
     job = {"judge": "x", "kind": "gguf", "arguments": judge.arguments, "texts": ["good morning"]}
+    job |= {"labels": judge.info.labels}
     script = (
         "import json, sys\n"
         "from edgeeval.judges.score import work\n"
