@@ -36,6 +36,7 @@ from edgeeval.run.schedule import ChosenSet, Measurer, Progress, prefilled_token
 from edgeeval.scores import is_selected, scorer
 from edgeeval.scores.measured import Measured, read_measured
 from edgeeval.scores.table import ScoreTable
+from edgeeval.store import Workspace
 
 Scorer = Callable[[Measured], list[ScoreTable]]
 
