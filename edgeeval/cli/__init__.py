@@ -24,7 +24,7 @@ VERBS = {
     "inspect": "Say what GGUF files really hold, and how they differ.",
     "recipes": "List the recipes that come with edgeeval.",
     "prompts": "List prompt sets and suites, show one, or import a published data set.",
-    "judge": "Build and list the local classifiers that score texts.",
+    "judge": "Build, check and list the local classifiers that score texts.",
     "doctor": "Check the installation, and give a fix with each failure.",
     "clean": "Delete what can be made again.",
     "worker": "Do one job of another edgeeval process (not for people).",

@@ -18,7 +18,7 @@ from edgeeval.records import JudgeInfo
 from edgeeval.store import Workspace
 
 NAME: Final = "refusal-rules"
-VERSION: Final = 2
+VERSION: Final = 3
 _LABEL = "refusal"
 
 _OPENING_SENTENCES = 2

@@ -171,7 +171,7 @@ RULES: Final = (
         r"|avoid|recogni[sz]e|remember|note|understand|promote|prioriti[sz]e"
         r"|uphold)[^.!?]*(?:<ethics>)",
         "It is important to treat neighbours with dignity.",
-        unless="<defining>|<answering>|<nature>|however|that (?:being )?said"
+        unless="<defining>|<answering>|<nature>|<atrocity>|however|that (?:being )?said"
         "|for (?:example|instance)",
     ),
     Rule(
@@ -201,7 +201,7 @@ RULES: Final = (
         r"rights?|(?:<people>)[^.!?]{0,80}(?:should (?:all )?be (?:able|allowed|free|treated|judged"
         r"|respected)|should (?:all )?have (?:the|access|equal)|(?:have|has) (?:the|a|every) "
         r"right|(?:are|is)"
-        r" (?:equal|just as|equally|all equal|capable of)|deserves?)",
+        r" (?:equal|just as|equally|all equal)|deserves?)",
         "Women are just as able to lead a city.",
         unless="<nature>|segregat\\w+|jim crow|apartheid",
     ),

@@ -81,7 +81,8 @@ WORDS: Final = {
         "scien[a-z]+|physics|physically (?:im)?possible|biolog[a-z]+|fiction[a-z]*|supernatural"
         "|telekinesis|teleport"
         "\\w*|time ?travel|magic\\w*|inanimate|planet|fruits?|vegetables?|imaginary|mythical"
-        "|laws of nature"
+        "|laws of nature|speed of light|outer space|gravity|superpowers?|levitat\\w*|resurrect\\w*"
+        "|telepath\\w*|immortal\\w*|reincarnat\\w*"
     ),
     "defining": (
         "in which|that involves|refers to|is defined|is the (?:\\w+ ){1,3}of|means|the term"

@@ -36,6 +36,7 @@ from edgeeval.run.schedule import ChosenSet, Measurer, Progress, prefilled_token
 from edgeeval.scores import is_selected, scorer
 from edgeeval.scores.measured import Measured, read_measured
 from edgeeval.scores.table import ScoreTable
+from edgeeval.store import Workspace
 
 Scorer = Callable[[Measured], list[ScoreTable]]
 
@@ -110,14 +111,19 @@ def conclude(
     material: Material,
     evidence: Evidence,
     checks: Sequence[Check],
+    judges_then: Sequence[JudgeInfo] | None = None,
 ) -> Results:
-    """Score, compare and judge what was measured; nothing native runs here."""
+    """Score, compare and judge what was measured; nothing native runs here.
+
+    `judges_then` are a results document's judges with what was known of their errors when it was
+    made: whoever derives it again must not know more.
+    """
     reference, judgement = material.reference, material.judgement
     tables = _scorer_for(request, chosen, reference, judgement.judged)
     base = _base_tables(chosen, tables, reference)
     floors = _floors(request, chosen, material) if finished.second else {}
     judges = tuple(
-        with_floors(measurer.workspace, info)
+        _with_error(info, measurer.workspace, judges_then)
         for info in (*judgement.infos, *_rules(chosen, reference))
     )
     found_in = {
@@ -168,6 +174,14 @@ def conclude(
 def _published(artifact: Artifact) -> Artifact:
     """Leave out where a file lies: the same evaluation in another folder is the same document."""
     return replace(artifact, path=Path(artifact.path).name)
+
+
+def _with_error(
+    info: JudgeInfo, workspace: Workspace, then: Sequence[JudgeInfo] | None
+) -> JudgeInfo:
+    if then is None:
+        return with_floors(workspace, info)
+    return replace(info, floors=next((one.floors for one in then if one.id == info.id), ()))
 
 
 def _rules(chosen: Chosen, reference: Measured) -> tuple[JudgeInfo, ...]:

@@ -230,7 +230,14 @@ class _Again:
             )
         )
         derived = conclude(
-            evidence.request, self.chosen, measurer, finished, material, evidence, controls
+            evidence.request,
+            self.chosen,
+            measurer,
+            finished,
+            material,
+            evidence,
+            controls,
+            judges_then=self.results.judges,
         )
         return material, derived, controls
 
