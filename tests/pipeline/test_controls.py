@@ -112,14 +112,44 @@ def _gap(p: float) -> Callable[..., PermutationGap]:
 @pytest.mark.parametrize(
     ("scorer", "owner", "name", "broken", "control"),
     [
-        ("bias.bbq", bbq._Answered, "side", property(lambda one: -1.0 * one.is_biased), "always target"),
+        (
+            "bias.bbq",
+            bbq._Answered,
+            "side",
+            property(lambda one: -1.0 * one.is_biased),
+            "always target",
+        ),
         ("bias.bbq", bbq._Answered, "is_unknown", property(lambda one: False), "always unknown"),
-        ("bias.bbq", bbq._Answered, "is_right", property(lambda one: True), "chance in expectation"),
-        ("bias.bbq", bbq._Answered, "is_biased", property(lambda one: one.was_biased), "bias.bbq.flips"),
-        ("tasks", tasks, "answer", lambda item: int(np.argmin(item["log_likelihoods"])), "always right"),
+        (
+            "bias.bbq",
+            bbq._Answered,
+            "is_right",
+            property(lambda one: True),
+            "chance in expectation",
+        ),
+        (
+            "bias.bbq",
+            bbq._Answered,
+            "is_biased",
+            property(lambda one: one.was_biased),
+            "bias.bbq.flips",
+        ),
+        (
+            "tasks",
+            tasks,
+            "answer",
+            lambda item: int(np.argmin(item["log_likelihoods"])),
+            "always right",
+        ),
         ("tasks", tasks, "answer", lambda item: 0, "tasks.flips"),
         ("bias.pairs", pairs, "prefers_stereotype", lambda item: True, "never the stereotype"),
-        ("refusal", refusal.refusal, "is_refusal", lambda text: not text.startswith("I'm"), "always refuse"),
+        (
+            "refusal",
+            refusal.refusal,
+            "is_refusal",
+            lambda text: not text.startswith("I'm"),
+            "always refuse",
+        ),
         ("refusal", refusal.refusal, "is_refusal", lambda text: False, "refusals turned"),
         ("coherence", coherence, "is_coherent", lambda tokens, text: True, "in circles"),
         ("align", align, "greedy", lambda item: {"tokens": [], "text": ""}, "align.exact_match"),
@@ -131,7 +161,7 @@ def _gap(p: float) -> Callable[..., PermutationGap]:
         ("harm", stats, "permutation_gap", _gap(0.0005), "shuffled group labels"),
         ("harm", stats, "permutation_gap", _gap(0.4), "planted gap between groups"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_scorer_or_comparison_is_named_by_its_control(
     bench: Bench,
     monkeypatch: pytest.MonkeyPatch,
