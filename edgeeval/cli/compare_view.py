@@ -1,6 +1,6 @@
 """Print two evaluations side by side."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from rich import box
 from rich.console import Console
@@ -11,6 +11,7 @@ from edgeeval.errors import one_line
 from edgeeval.report import format as fmt
 from edgeeval.report.side_by_side import MetricPair, SideBySide, explain
 
+_WORDS = {"other items": "of other items", "no interval": "without interval"}
 _STYLES = {"higher": "bold", "lower": "bold", "other items": "dim", "not told apart": "dim"}
 _COUNTED = ("equal", "undefined")
 """Statements that are counted and not shown."""
@@ -26,7 +27,10 @@ def print_side_by_side(found: SideBySide, console: Console) -> None:
         console.print(_asked(found))
     for note in found.notes:
         console.print(_text(note, "dim"))
-    shown = [one for one in found.metrics if _is_shown(one)]
+    common = [one.level for one in found.levels if one.status_a and one.status_b]
+    for side, levels in _alone(found):
+        console.print(_text(f"Only in {side}: {', '.join(levels)}."))
+    shown = [one for one in found.metrics if _is_shown(one, common)]
     if shown:
         console.print(_metrics(shown))
     for line in _counted(found, shown):
@@ -51,8 +55,16 @@ def _asked(found: SideBySide) -> Table:
     return table
 
 
-def _is_shown(one: MetricPair) -> bool:
-    if one.statement in _COUNTED:
+def _alone(found: SideBySide) -> Iterator[tuple[str, list[str]]]:
+    """Yield the levels that one evaluation has alone."""
+    for side, status in (("A", "status_b"), ("B", "status_a")):
+        levels = [one.level for one in found.levels if not getattr(one, status)]
+        if levels:
+            yield side, levels
+
+
+def _is_shown(one: MetricPair, common: Collection[str]) -> bool:
+    if one.statement in _COUNTED or one.level not in common:
         return False
     return one.is_required or one.statement not in _NO_NEWS
 
@@ -63,7 +75,7 @@ def _metrics(shown: list[MetricPair]) -> Table:
     table.add_column("metric", overflow="fold")
     for head in ("A", "B", "B − A"):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("B is")
+    table.add_column("B is", no_wrap=True)
     for one in shown:
         unit = fmt.POINTS if one.unit == "share" else one.unit
         change = one.difference
@@ -73,7 +85,7 @@ def _metrics(shown: list[MetricPair]) -> Table:
             fmt.quantity(one.a.value, one.unit, one.a.lower, one.a.upper),
             fmt.quantity(one.b.value, one.unit, one.b.lower, one.b.upper),
             fmt.interval(change.value, change.lower, change.upper, unit, signed=True),
-            _text(one.statement, _STYLES.get(one.statement, "")),
+            _text(_WORDS.get(one.statement, one.statement), _STYLES.get(one.statement, "")),
         )
     return table
 

@@ -17,7 +17,7 @@ from edgeeval.report.view import split_key
 from edgeeval.scores import SCORERS, scorer
 
 Statement = Literal[
-    "equal", "higher", "lower", "not told apart", "other items", "no interval", "only in A",
+    "equal", "undefined", "higher", "lower", "not told apart", "other items", "no interval", "only in A",
     "only in B",
 ]  # fmt: skip
 """Of B against A."""
