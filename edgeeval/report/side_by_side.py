@@ -17,8 +17,8 @@ from edgeeval.report.view import split_key
 from edgeeval.scores import SCORERS, scorer
 
 Statement = Literal[
-    "equal", "undefined", "higher", "lower", "not told apart", "other items", "no interval", "only in A",
-    "only in B",
+    "equal", "undefined", "higher", "lower", "not told apart", "other items", "no interval",
+    "only in A", "only in B",
 ]  # fmt: skip
 """Of B against A."""
 _TEXTS = {
