@@ -29,14 +29,10 @@ def test_no_bit_of_the_file_can_change_unseen(saved: Path) -> None:
         data = bytearray(whole)
         data[at] ^= 1
         saved.write_bytes(data)
-        try:
-            assert not is_as_saved(saved), at
-        except (ValueError, EOFError, OSError):
-            pass  # not an array any more
+        assert not is_as_saved(saved), at
 
 
 @pytest.mark.parametrize("data", [b"", b"\x93NUMPY", b"garbage" * 40])
-def test_what_is_no_array_is_an_error_that_the_caller_expects(saved: Path, data: bytes) -> None:
+def test_what_is_no_array_is_not_what_was_saved(saved: Path, data: bytes) -> None:
     saved.write_bytes(data)
-    with pytest.raises((ValueError, EOFError, OSError)):
-        is_as_saved(saved)
+    assert not is_as_saved(saved)
