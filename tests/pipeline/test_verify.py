@@ -71,7 +71,7 @@ def files(ladder: Ladder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 @pytest.fixture(scope="module")
 def request_of(ladder: Ladder, files: tuple[Path, Path], own_text: Path) -> Request:
     recipe = recipe_of_files(ladder.bf16.path, [str(file) for file in files])
-    return Request(recipe, only=DIMENSIONS, text=own_text, n_ctx=64, windows=12, limit=4)
+    return Request(recipe, only=DIMENSIONS, text=own_text, n_ctx=64, windows=12, limit=8)
 
 
 def _evaluated(request: Request, folder: Path) -> tuple[Kept, Results]:
