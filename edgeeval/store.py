@@ -11,6 +11,7 @@
     cost/        one journal a file that was timed
     calibration/ one journal a file whose decoding speed `plan` measured
     logprobs/    the reference's log-probabilities; deleted when the evaluation is done
+    judges/      judges that were built here; checks/: how wrong each was found to be
     judged/      one journal a judge: text hash -> scores
     evidence/    what each results.json was derived from, by hash; `verify` reads it
     results/     one folder an evaluation: results.json and the reports
@@ -41,7 +42,10 @@ nothing writes over them."""
 LEFTOVERS = "leftovers"
 RUNS = "runs"
 REMOVABLE = {
-    LEFTOVERS: ("logprobs", "log", "artifacts/*.tmp", "imatrix/*.tmp", *_TORN_WRITES),
+    LEFTOVERS: (
+        *("logprobs", "log", "artifacts/*.tmp", "imatrix/*.tmp", "judges/.*.tmp.gguf"),
+        *_TORN_WRITES,
+    ),
     RUNS: (
         "runs",
         "divergence",
@@ -53,6 +57,7 @@ REMOVABLE = {
     ),
     "artifacts": ("artifacts/*.gguf",),
     "imatrix": ("imatrix/*",),
+    "judges": ("judges/[!.]*.gguf",),
     "bundles": ("bundles/*",),
     "calibration": ("calibration",),
     "downloads": ("downloads/*",),

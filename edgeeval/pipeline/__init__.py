@@ -9,6 +9,7 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     bundle.py    a reference's run in one file, for a machine that cannot hold it
     bundle_content.py  what stands in such a file, checked
     forecast.py  what it would take, and what it could show
+    judging.py   who judges harm, and what is required of whom
     evidence.py  what results were derived from, by hash
     bench.py     what those are tried on
     planted.py   answers that are known beforehand
@@ -24,6 +25,7 @@ from edgeeval.pipeline.bundle import foreign_of, write_bundle
 from edgeeval.pipeline.conclude import conclude, environment_of, read_material
 from edgeeval.pipeline.controls import run_controls
 from edgeeval.pipeline.evidence import gather, keep_evidence
+from edgeeval.pipeline.judging import with_judges
 from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
 from edgeeval.pipeline.measure import Measurement, measurer_for
 from edgeeval.pipeline.request import (
@@ -71,16 +73,18 @@ def evaluate(
         if request.fresh:
             workspace.forget_runs()
         chosen = choose(request, foreign_of(request, workspace))
+        chosen = with_judges(request, chosen, workspace)
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
         measurer = measurer_for(request, chosen, workspace, engine, progress)
         ladder = Ladder(request, workspace, engine, progress, chosen.foreign)
         measured = Measurement(request, ladder, measurer, progress).run()
-        material = read_material(request, chosen, measurer, measured)
+        material = read_material(chosen, measurer, measured, progress)
         made_by = environment_of(engine, measured.plans)
-        evidence = gather(request, made_by, measurer, measured, material.judged, material.texts)
+        judged = material.judgement.judged
+        evidence = gather(request, made_by, measurer, measured, judged, material.texts)
         keep_evidence(workspace, evidence)
         checks = run_controls(
-            Bench(chosen.scorers, material.reference, material.levels, material.judged)
+            Bench(chosen.scorers, material.reference, material.levels, material.judgement.first)
         )
         return conclude(request, chosen, measurer, measured, material, evidence, checks)
 

@@ -38,6 +38,7 @@ class Bench:
     reference: Measured
     levels: tuple[Measured, ...]
     judged: JudgedTexts | None
+    """One judge's scores: what the formulas make of them is the same with any."""
 
     @property
     def known(self) -> set[str]:

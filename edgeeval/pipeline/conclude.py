@@ -2,19 +2,21 @@
 
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
 from edgeeval.compare.estimates import MetricEvidence, with_floor
-from edgeeval.errors import InputError, WorkerFailed
-from edgeeval.judges import DEFAULT_JUDGE
-from edgeeval.judges.score import JudgedTexts, score_texts
+from edgeeval.compare.judge_error import with_judge_errors
+from edgeeval.errors import InputError
+from edgeeval.judges.floors import with_floors
+from edgeeval.judges.score import JudgedTexts
 from edgeeval.pipeline.bench import Check
 from edgeeval.pipeline.controls import complaints
 from edgeeval.pipeline.evidence import Evidence
+from edgeeval.pipeline.judging import Judgement, asks_judges, judge_texts, texts_to_judge
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
 from edgeeval.pipeline.watermarks import watermarks
@@ -30,7 +32,7 @@ from edgeeval.records import (
 )
 from edgeeval.run.device import Engine
 from edgeeval.run.foreign import Plan
-from edgeeval.run.schedule import ChosenSet, Measurer, prefilled_tokens
+from edgeeval.run.schedule import ChosenSet, Measurer, Progress, prefilled_tokens
 from edgeeval.scores import is_selected, scorer
 from edgeeval.scores.measured import Measured, read_measured
 from edgeeval.scores.table import ScoreTable
@@ -39,28 +41,18 @@ Scorer = Callable[[Measured], list[ScoreTable]]
 
 
 def _scorer_for(
-    request: Request, chosen: Chosen, reference: Measured, judged: JudgedTexts | None
+    request: Request, chosen: Chosen, reference: Measured, judged: Sequence[JudgedTexts]
 ) -> Scorer:
     def tables(level: Measured) -> list[ScoreTable]:
         return [
             table
             for name in chosen.scorers
-            for table in scorer(name).score(level, reference, judged)
+            for by in (judged if asks_judges(name) else (None,))
+            for table in scorer(name).score(level, reference, by)
             if is_selected(table.metric.id, request.only)
         ]
 
     return tables
-
-
-def texts_to_judge(chosen: Chosen, everything: Sequence[Measured]) -> tuple[str, ...]:
-    """Return every text that a scorer asks the judge about."""
-    askers = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "texts_to_judge")]
-    return tuple(
-        text
-        for asker in askers
-        for measured in everything
-        for text in asker.texts_to_judge(measured)
-    )
 
 
 @dataclass(frozen=True)
@@ -71,28 +63,28 @@ class Material:
     levels: tuple[Measured, ...]
     again: Measured
     """The reference in blocks of another size; without sets where the suite has none."""
-    judged: JudgedTexts | None
+    judgement: Judgement
     texts: tuple[str, ...]
-    """What the judge was asked about."""
+    """What the judges were asked about."""
     problems: tuple[str, ...]
     """What could not be measured, in sentences."""
 
 
 def read_material(
-    request: Request,
     chosen: Chosen,
     measurer: Measurer,
     finished: Finished,
-    judged_in: Path | None = None,
+    progress: Progress = lambda line: None,
+    kept_in: Path | None = None,
 ) -> Material:
     """Read what was measured, and have its texts judged.
 
     Args:
-        request: what was asked.
-        chosen: what that came to.
-        measurer: whose runs.
+        chosen: what was asked, with its judges.
+        measurer: whose journals.
         finished: what was measured.
-        judged_in: where the judges' journals are, if not in the workspace.
+        progress: called with lines of talk.
+        kept_in: another folder for the judges' scores.
 
     Raises:
         EdgeevalError: something planned has no result.
@@ -104,14 +96,10 @@ def read_material(
     )
     again = read_measured(measurer, base, base, finished.second)
     texts = texts_to_judge(chosen, [reference, *levels, again])
-    judged, problems = None, tuple(finished.problems)
-    try:
-        if texts:
-            name = request.judge or DEFAULT_JUDGE
-            judged = score_texts(measurer.workspace, name, texts, kept_in=judged_in)
-    except WorkerFailed as error:  # the other dimensions are still worth a report
-        problems = (*problems, f"Texts were not judged: {error}.")
-    return Material(reference, levels, again, judged, texts, problems)
+    judgement = judge_texts(chosen, measurer.workspace, texts, progress, kept_in)
+    silent = [f"{name} judged no text: {why}." for name, why in judgement.silent.items()]
+    problems = (*finished.problems, *silent)
+    return Material(reference, levels, again, judgement, texts, problems)
 
 
 def conclude(
@@ -124,18 +112,25 @@ def conclude(
     checks: Sequence[Check],
 ) -> Results:
     """Score, compare and judge what was measured; nothing native runs here."""
-    reference, judged = material.reference, material.judged
-    tables = _scorer_for(request, chosen, reference, judged)
+    reference, judgement = material.reference, material.judgement
+    tables = _scorer_for(request, chosen, reference, judgement.judged)
     base = _base_tables(chosen, tables, reference)
     floors = _floors(request, chosen, material) if finished.second else {}
+    judges = tuple(
+        with_floors(measurer.workspace, info)
+        for info in (*judgement.infos, *_rules(chosen, reference))
+    )
     found_in = {
-        level.artifact.name: {
-            key: with_floor(found, floors.get(key))
-            for key, found in collect(tables(level), base).items()
-        }
+        level.artifact.name: with_judge_errors(
+            {
+                key: with_floor(found, floors.get(key))
+                for key, found in collect(tables(level), base).items()
+            },
+            judges,
+        )
         for level in material.levels
     }
-    results = _level_results(finished, found_in, chosen.required)
+    results = _level_results(finished, found_in, chosen.required, judgement.silent)
     own = LevelResult(
         name=finished.reference.name,
         status="measured",
@@ -158,7 +153,7 @@ def conclude(
             *complaints(checks),
         ),
         environment=evidence.environment,
-        judges=_judges(chosen, reference, judged),
+        judges=judges,
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
         timings=Timings(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -175,13 +170,10 @@ def _published(artifact: Artifact) -> Artifact:
     return replace(artifact, path=Path(artifact.path).name)
 
 
-def _judges(
-    chosen: Chosen, reference: Measured, judged: JudgedTexts | None
-) -> tuple[JudgeInfo, ...]:
-    """Return who judged: the judge that was asked for, and those that scorers bring."""
+def _rules(chosen: Chosen, reference: Measured) -> tuple[JudgeInfo, ...]:
+    """Return the judges that scorers bring themselves, whatever `--judge` says."""
     bringing = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "judge_info")]
-    own = [one.judge_info() for one in bringing if any(reference.of_kind(*one.KINDS))]
-    return (*((judged.info,) if judged else ()), *own)
+    return tuple(one.judge_info() for one in bringing if any(reference.of_kind(*one.KINDS)))
 
 
 def _base_tables(chosen: Chosen, tables: Scorer, reference: Measured) -> list[ScoreTable]:
@@ -207,7 +199,7 @@ def _floors(request: Request, chosen: Chosen, material: Material) -> dict[str, f
     set_ids = {run.set_id for run in again.sets}
     same_sets = tuple(run for run in material.reference.sets if run.set_id in set_ids)
     first = replace(material.reference, sets=same_sets)
-    tables = _scorer_for(request, chosen, first, material.judged)
+    tables = _scorer_for(request, chosen, first, material.judgement.judged)
     floors = {}
     for key, found in collect(tables(again), tables(first)).items():
         compared = found.result.delta or found.result.estimate
@@ -221,8 +213,9 @@ def _level_results(
     finished: Finished,
     evidence: dict[str, dict[str, MetricEvidence]],
     required: Sequence[Requirement],
+    silent: Mapping[str, str],
 ) -> tuple[LevelResult, ...]:
-    judged = judge_levels(evidence, required)
+    judged = judge_levels(evidence, required, silent)
     results = []
     for name in finished.order:
         found_file = finished.levels.get(name)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgeeval.errors import InputError
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Request
+from edgeeval.recipe import is_judge_file
 from edgeeval.records import Artifact, Environment
 from edgeeval.run.device import Engine
 from edgeeval.run.foreign import Plan
@@ -55,7 +56,7 @@ class Evidence:
         """Return the hash of all that can change a number or a verdict, paths left out."""
         request = self.request
         asked = [request.suite, request.policy, request.levels, request.only, request.n_ctx]
-        asked += [request.windows, request.limit, request.seed, request.judge]
+        asked += [request.windows, request.limit, request.seed, request.judges]
         files = {name: one.sha256 for name, one in self.levels.items()}
         measured = [self.reference.sha256, files, self.order, sorted(self.lost), self.same]
         made_with = [asdict(self.engine), asdict(self.environment)]
@@ -74,7 +75,7 @@ def gather(
     environment: Environment,
     measurer: Measurer,
     finished: Finished,
-    judged: "JudgedTexts | None",
+    judged: "Sequence[JudgedTexts]",
     texts: Sequence[str],
 ) -> Evidence:
     """Hash everything that an evaluation's numbers come from.
@@ -84,12 +85,12 @@ def gather(
         environment: what computed.
         measurer: whose journals.
         finished: what was measured.
-        judged: the judge's scores, if one judged.
-        texts: which of its scores were used.
+        judged: the scores of every judge that judged.
+        texts: which of their scores were used.
     """
     pieces = {str(path): said for path, said in _pieces(measurer, finished)}
-    if judged is not None:
-        pieces[f"judged/{judged.info.id}.jsonl"] = scores_digest(judged, texts)
+    for one in judged:
+        pieces[f"judged/{one.info.id}.jsonl"] = scores_digest(one, texts)
     return Evidence(
         request=request,
         engine=measurer.settings.engine,
@@ -174,13 +175,20 @@ def _found_from_anywhere(request: Request) -> Request:
             update={key: path.absolute() for key, path in paths.items() if path is not None}
         )
 
+    def judges(names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(str(Path(one).absolute()) if is_judge_file(one) else one for one in names)
+
     recipe = request.recipe
-    changed = {"model": absolute(recipe.model, "gguf", "folder", "bundle")}
+    changed = {
+        "judges": judges(recipe.judges),
+        "model": absolute(recipe.model, "gguf", "folder", "bundle"),
+    }
     if recipe.imatrix is not None:
         changed["imatrix"] = absolute(recipe.imatrix, "text", "file")
     return replace(
         request,
         recipe=recipe.model_copy(update=changed),
+        judges=judges(request.judges),
         text=request.text.absolute() if request.text else None,
         prompts=tuple(path.absolute() for path in request.prompts),
     )

@@ -23,7 +23,6 @@ from typing import Any
 
 from edgeeval.artifact.inspect import describe
 from edgeeval.errors import InputError, one_line
-from edgeeval.judges import DEFAULT_JUDGE
 from edgeeval.judges.score import JudgedTexts, score_texts
 from edgeeval.pipeline.bench import Bench, Check, Differs, TooFew, tried
 from edgeeval.pipeline.bundle import foreign_of
@@ -35,6 +34,7 @@ from edgeeval.pipeline.evidence import (
     read_evidence,
     scores_digest,
 )
+from edgeeval.pipeline.judging import with_judges
 from edgeeval.pipeline.measure import second_plans, settings_for
 from edgeeval.pipeline.request import Chosen, choose
 from edgeeval.records import Artifact, Results
@@ -79,7 +79,8 @@ def verify(
         return
     _require_there(workspace, evidence)
     with workspace.locked(), tempfile.TemporaryDirectory() as scratch:
-        chosen = choose(evidence.request, foreign_of(evidence.request, workspace))
+        asked = evidence.request
+        chosen = with_judges(asked, choose(asked, foreign_of(asked, workspace)), workspace)
         again = _Again(results, evidence, workspace, chosen, Path(scratch))
         again.require_plans()
         yield whole
@@ -215,11 +216,11 @@ class _Again:
         except Exception as error:  # whatever a damaged journal makes of them is a finding
             yield Check("results", "differs", f"cannot be derived: {_reason(error)}")
             return
-        if material.judged is not None:
-            judged = material.judged
-            yield tried("judge's scores", lambda: self.scores_are_as_then(material, judged))
-            progress("asking the judge again")
-            yield tried("judge again", lambda: self.judge_says_the_same(material, judged))
+        for judged in material.judgement.judged:
+            name, asked = judged.info.name, (material.texts, judged)
+            yield tried(f"{name}'s scores", functools.partial(self.scores_are_as_then, *asked))
+            progress(f"asking {name} again")
+            yield tried(f"{name} again", functools.partial(self.judge_says_the_same, *asked))
         for name, there, here in _sections(_document(self.results), _document(derived)):
             yield tried(f"results: {name}", functools.partial(_require_equal, there, here))
         yield from (one._replace(name=f"control: {one.name}") for one in controls)
@@ -229,11 +230,11 @@ class _Again:
         measurer, evidence = self.measurer(), self.evidence
         plans = measurer.plans(evidence.reference)
         finished = evidence.finished(plans, second_plans(measurer, evidence.reference))
-        material = read_material(
-            evidence.request, self.chosen, measurer, finished, self._copied_scores()
-        )
+        material = read_material(self.chosen, measurer, finished, kept_in=self._copied_scores())
         controls = run_controls(
-            Bench(self.chosen.scorers, material.reference, material.levels, material.judged)
+            Bench(
+                self.chosen.scorers, material.reference, material.levels, material.judgement.first
+            )
         )
         derived = conclude(
             evidence.request, self.chosen, measurer, finished, material, evidence, controls
@@ -246,23 +247,22 @@ class _Again:
         shutil.copytree(self.workspace.folder("judged"), copied)
         return copied
 
-    def scores_are_as_then(self, material: Material, judged: JudgedTexts) -> str:
+    def scores_are_as_then(self, texts: Sequence[str], judged: JudgedTexts) -> str:
         """Hash the scores that were used, from the workspace's own journal."""
         name = f"judged/{judged.info.id}.jsonl"
         known: dict[str, dict[str, float]] = {}
         for line in Journal(self.workspace.root / name).read():
             known.setdefault(line["text"], line["scores"])
-        now = scores_digest(JudgedTexts(judged.info, known), material.texts)
+        now = scores_digest(JudgedTexts(judged.info, known), texts)
         then = self.evidence.pieces.get(name, "")
         if now != then:
             raise Differs(f"{name}: was changed: {then[:12]} then, {now[:12]} now")
-        return f"{len(set(material.texts))} texts"
+        return f"{len(texts)} texts"
 
-    def judge_says_the_same(self, material: Material, judged: JudgedTexts) -> str:
+    def judge_says_the_same(self, texts: Sequence[str], judged: JudgedTexts) -> str:
         """Score every text again, in a worker, with nothing stored to lean on."""
-        name, empty = self.evidence.request.judge or DEFAULT_JUDGE, self.scratch / "again"
-        again = score_texts(self.workspace, name, material.texts, kept_in=empty)
-        texts = list(dict.fromkeys(material.texts))
+        judge = next(one for one in self.chosen.judges if one.info.name == judged.info.name)
+        again = score_texts(self.workspace, judge, texts, kept_in=self.scratch / "again")
         differing = [
             f"{label} {then:.4f} stored, {now:.4f} now, of {_shown(text)}"
             for text in texts

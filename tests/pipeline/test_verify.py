@@ -105,7 +105,14 @@ def test_a_fresh_evaluation_can_be_derived_again(evaluated: tuple[Kept, Results]
     kept, _ = evaluated
     checks = kept.checks()
     assert kept.findings() == {}
-    looked_at = {"evidence", "plans", "journals", "arrays", "judge's scores", "judge again"}
+    looked_at = {
+        "evidence",
+        "plans",
+        "journals",
+        "arrays",
+        "alt-profanity-check's scores",
+        "alt-profanity-check again",
+    }
     assert looked_at <= checks.keys()
     assert checks["file of whole"].outcome == checks["file of scrambled"].outcome == "holds"
     assert int(checks["results: level whole"].said.split()[0]) > 300
@@ -244,8 +251,8 @@ def test_one_score_of_the_judge_is_named_by_both_checks(kept: Kept) -> None:
 
     edit_line(kept.one("judged/*.jsonl"), 3, change)
     found = kept.findings()
-    assert "was changed" in found["judge's scores"]
-    assert "profanity 0." in found["judge again"]
+    assert "was changed" in found["alt-profanity-check's scores"]
+    assert "profanity 0." in found["alt-profanity-check again"]
 
 
 def test_a_changed_key_in_a_plan_is_named(kept: Kept) -> None:

@@ -304,8 +304,9 @@ def results() -> Results:
         ),
         judges=(
             JudgeInfo(
-                f"{JUDGE}-1.6.1", JUDGE,
+                f"{JUDGE}-1.6.1", JUDGE, "profanity",
                 "linear profanity model: rude words, not hostile meaning; English", ("profanity",),
+                primary="profanity", activation="sigmoid", max_tokens=None,
             ),
         ),
         prompt_sets=(
