@@ -20,6 +20,7 @@ VERBS = {
     "quantize": "Build a recipe's reference and levels, and say what they hold.",
     "bundle": "Run a reference here, for machines that cannot hold its model.",
     "report": "Write reports from a results.json.",
+    "compare": "Put two evaluations side by side: what differs, and what is told apart.",
     "verify": "Derive a results.json again from the journals, and say what differs.",
     "inspect": "Say what GGUF files really hold, and how they differ.",
     "recipes": "List the recipes that come with edgeeval.",

@@ -7,6 +7,7 @@
     html.py        the page that people share, with pictures from charts.py (svg.py, labels.py)
     markdown.py    the same for a repository or a pull request
     jsonfile.py    the results document itself, written and read
+    side_by_side.py  two evaluations, number by number
     csvfile.py     one line a number, for a spreadsheet or a data frame
 
 A report is made from a `Results` document alone, so it can be made again at any time.

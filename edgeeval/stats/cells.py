@@ -89,7 +89,7 @@ def sum_of_means(
     check_alpha(alpha)
     codes = label_codes(items.clusters, len(items.cells), "clusters")
     n = len(items.cells)
-    value, influences = 0.0, np.zeros(n)
+    sums, influences = {1.0: 0.0, -1.0: 0.0}, np.zeros(n)
     for sign, side in ((1.0, items), (-1.0, reference)):
         if side is None:
             continue
@@ -101,8 +101,9 @@ def sum_of_means(
                 what = f" in {cell!r}" if cell else ""
                 return Interval(None, None, None, 0, _METHOD, f"nothing counts{what}")
             mean = float((w * x)[inside].sum()) / total
-            value += sign * mean
+            sums[sign] += mean
             influences += sign * np.where(inside, w * (x - mean) / total, 0.0)
+    value = sums[1.0] - sums[-1.0]  # of equal sides exactly 0
     counted = np.asarray(items.weights, np.float64) > 0
     n_counted = int(counted.sum())
     n_clusters = len(set(codes[counted].tolist()))

@@ -137,3 +137,16 @@ class TestCellBootstrap:
         found = stats.cell_bootstrap(items(39), widest).interval(0.05)
         assert found.value is not None
         assert found.reason == "needs at least 40 clusters, has 39"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_compared_with_itself_differs_by_exactly_nothing(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    names = ("aligned", "conflicting", "third")
+    items = CellItems(
+        list(generator.choice([-0.5, 0.5], 60)),
+        list(generator.choice([0.0, 1.0], 60, p=[0.3, 0.7])),
+        [names[at % 3] for at in range(60)],
+        [str(at % 20) for at in range(60)],
+    )
+    assert stats.sum_of_means(items, names, 1.0, 0.05, items).value == 0.0
