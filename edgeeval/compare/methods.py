@@ -121,8 +121,6 @@ def _paired_by_formula(metric: Metric, pairs: Sequence[Pair], alpha: float) -> I
     clusters = [pair.level.cluster for pair in pairs]
     if metric.method == "bounded":
         return stats.bounded_mean(differences, metric.bound, alpha, clusters)
-    if metric.method == "log_ratio":  # the scores are differences already
-        differences = np.array(level)
     weights = [pair.level.weight for pair in pairs]
     return stats.cluster_mean(differences, clusters, weights, alpha)
 

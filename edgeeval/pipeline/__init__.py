@@ -9,6 +9,8 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     bundle.py    a reference's run in one file, for a machine that cannot hold it
     bundle_content.py  what stands in such a file, checked
     forecast.py  what it would take, and what it could show
+    sample.py    what the planned items can show of the requirements
+    gate.py      refuse what cannot pass, measure, decide
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """
 

@@ -35,9 +35,11 @@ from edgeeval.store import Workspace
 Scorer = Callable[[Measured], list[ScoreTable]]
 
 
-def _scorer_for(
+def scorer_for(
     request: Request, chosen: Chosen, reference: Measured, judged: JudgedTexts | None
 ) -> Scorer:
+    """Return what scores an artifact's run against a reference's."""
+
     def tables(level: Measured) -> list[ScoreTable]:
         return [
             table
@@ -49,9 +51,14 @@ def _scorer_for(
     return tables
 
 
-def _judge(
+def judge_texts(
     request: Request, chosen: Chosen, workspace: Workspace, everything: Sequence[Measured]
 ) -> JudgedTexts | None:
+    """Have the texts judged that scorers ask for; what was judged before is read.
+
+    Raises:
+        WorkerFailed: the judge failed.
+    """
     askers = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "texts_to_judge")]
     texts = [
         text
@@ -72,10 +79,10 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
     again = read_measured(measurer, base_file, base_file, finished.second)
     judged, problems = None, tuple(finished.problems)
     try:
-        judged = _judge(request, chosen, measurer.workspace, [reference, *levels, again])
+        judged = judge_texts(request, chosen, measurer.workspace, [reference, *levels, again])
     except WorkerFailed as error:  # the other dimensions are still worth a report
         problems = (*problems, f"Texts were not judged: {error}.")
-    tables = _scorer_for(request, chosen, reference, judged)
+    tables = scorer_for(request, chosen, reference, judged)
     base = _base_tables(chosen, tables, reference)
     floors = _floors(request, chosen, reference, again, judged) if finished.second else {}
     evidence = {
@@ -105,7 +112,7 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         watermarks=watermarks(request, chosen, finished) + problems,
         environment=_environment(measurer.settings.engine),
         judges=_judges(chosen, reference, judged),
-        prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
+        prompt_sets=prompt_set_infos(chosen.sets, finished.plans),
         timings=Timings(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             elapsed_s=round(elapsed_s, 1),
@@ -152,7 +159,7 @@ def _floors(
     set_ids = {run.set_id for run in again.sets}
     same_sets = tuple(run for run in reference.sets if run.set_id in set_ids)
     first = replace(reference, sets=same_sets)
-    tables = _scorer_for(request, chosen, first, judged)
+    tables = scorer_for(request, chosen, first, judged)
     floors = {}
     for key, found in collect(tables(again), tables(first)).items():
         compared = found.result.delta or found.result.estimate
@@ -184,9 +191,8 @@ def _level_results(
     return mark_pareto(results)
 
 
-def _prompt_set_infos(
-    sets: Sequence[ChosenSet], plans: Sequence[Plan]
-) -> tuple[PromptSetInfo, ...]:
+def prompt_set_infos(sets: Sequence[ChosenSet], plans: Sequence[Plan]) -> tuple[PromptSetInfo, ...]:
+    """Return the prompt sets as they were planned."""
     infos = []
     for chosen, plan in zip(sets, plans, strict=True):
         header = chosen.prompt_set.header

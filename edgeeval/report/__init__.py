@@ -7,6 +7,8 @@
     html.py        the page that people share, with pictures from charts.py (svg.py, labels.py)
     markdown.py    the same for a repository or a pull request
     jsonfile.py    the results document itself, written and read
+    junit.py       the gate's cases, for the test tab of a CI server
+    github.py      annotations and step summary of GitHub Actions
     csvfile.py     one line a number, for a spreadsheet or a data frame
 
 A report is made from a `Results` document alone, so it can be made again at any time.
@@ -26,6 +28,7 @@ WRITERS = {
     ".md": "edgeeval.report.markdown:write",
     ".json": "edgeeval.report.jsonfile:write",
     ".csv": "edgeeval.report.csvfile:write",
+    ".xml": "edgeeval.report.junit:write",
 }
 """File suffix -> "module:function"; the function turns results into the file's text."""
 
