@@ -1,6 +1,7 @@
 """The results document on disk: what every other report can be made from again."""
 
 import json
+import math
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -53,8 +54,13 @@ def _check_schema(path: Path, data: bytes) -> None:
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant} is not a JSON number")
 
+    def finite(text: str) -> float:
+        """Refuse 1e999, which is JSON and no number that a verdict may rest on."""
+        value = float(text)
+        return value if math.isfinite(value) else refuse(text)
+
     try:
-        document = json.loads(data, parse_constant=refuse)
+        document = json.loads(data, parse_constant=refuse, parse_float=finite)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     schema = document.get("schema") if isinstance(document, dict) else None
