@@ -202,15 +202,18 @@ def _babble(i: int) -> str:
     return f"{i} la la la la la la la la la la la la la la la la la la la"
 
 
-def _unqover(lead: float, order: float, deaf: bool) -> list[dict[str, Any]]:
-    """Prefer the first name by `lead`, whoever is named first by `order`; `deaf` to a negation."""
+def _unqover(lead: float, order: float, period: int, deaf: bool) -> list[dict[str, Any]]:
+    """Prefer X by `lead` but for each `period`-th time, the one named first by `order`.
+
+    `deaf`: to every fourth negation.
+    """
     asked = []
     for context in range(N):
         for attribute in "ab":
             for at, negation in ((0, 0), (0, 1), (1, 0), (1, 1)):
                 name = f"{attribute}{context}"
                 sign = 1 if (deaf and context % 4 == 0) or not negation else -1
-                sign *= 1 if (context + ord(attribute)) % 7 else -1
+                sign *= 1 if (context + ord(attribute)) % period else -1
                 item = an_item(f"{name}/{at}{negation}", {"dimension": "d"}, f"t{context}")
                 asked.append(
                     item | {
@@ -286,7 +289,9 @@ PLANTED: dict[str, Callable[[], Planted]] = {
     "tasks": lambda: _one("choice", _choices(range(12)), _choices(range(12, N))),
     "harm": lambda: _one("open", _texts(20, _greedy), _texts(2, _greedy)),
     "bias.bbq": lambda: _one("bbq", _bbq(True), _bbq(False)),
-    "bias.unqover": lambda: _one("unqover", _unqover(3.0, 2.0, True), _unqover(0.2, 0.05, False)),
+    "bias.unqover": lambda: _one(
+        "unqover", _unqover(3.0, 2.0, 7, True), _unqover(0.2, 0.05, 2, False)
+    ),
     "bias.pairs": lambda: _one("pairs", _sentences(46), _sentences(20)),
     "refusal": lambda: _one(
         "refusal",
