@@ -20,7 +20,7 @@ from edgeeval.report import load_results
 from tests.conftest import CHECKOUT, FETCHED
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-SMALL = "--limit 60 --only lm,tasks --n-ctx 128"
+SMALL = "--limit 100 --only lm,tasks --n-ctx 128"
 """What makes README's command a matter of seconds; the rest of the line is README's own."""
 
 
