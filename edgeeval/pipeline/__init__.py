@@ -11,25 +11,36 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     forecast.py  what it would take, and what it could show
     sample.py    what the planned items can show of the requirements
     gate.py      refuse what cannot pass, measure, decide
+    judging.py   who judges harm, and what is required of whom
+    evidence.py  what results were derived from, by hash
+    bench.py     what those are tried on
+    planted.py   answers that are known beforehand
+    controls.py  score those in every run: what does not come out as known is said above the report
+    verify.py    derive results again, past every cache
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """
 
 from pathlib import Path
 
+from edgeeval.pipeline.bench import Bench
 from edgeeval.pipeline.bundle import foreign_of, write_bundle
-from edgeeval.pipeline.conclude import conclude
+from edgeeval.pipeline.conclude import conclude, environment_of, read_material
+from edgeeval.pipeline.controls import run_controls
+from edgeeval.pipeline.evidence import gather, keep_evidence
+from edgeeval.pipeline.judging import with_judges
 from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
-from edgeeval.pipeline.measure import Measurement, measurer_for
+from edgeeval.pipeline.measure import Finished, Measurement, measurer_for
 from edgeeval.pipeline.request import (
     DEFAULT_CACHE_BYTES,
     DEFAULT_SEED,
+    Chosen,
     Request,
     choose,
     results_dir,
 )
 from edgeeval.records import Results
 from edgeeval.run.device import find_engine
-from edgeeval.run.schedule import Progress
+from edgeeval.run.schedule import Measurer, Progress
 from edgeeval.store import Workspace
 
 __all__ = [
@@ -65,11 +76,32 @@ def evaluate(
         if request.fresh:
             workspace.forget_runs()
         chosen = choose(request, foreign_of(request, workspace))
+        chosen = with_judges(request, chosen, workspace)
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
         measurer = measurer_for(request, chosen, workspace, engine, progress)
         ladder = Ladder(request, workspace, engine, progress, chosen.foreign)
         measured = Measurement(request, ladder, measurer, progress).run()
-        return conclude(request, chosen, measurer, measured)
+        return results_of(request, chosen, measurer, measured, progress)
+
+
+def results_of(
+    request: Request,
+    chosen: Chosen,
+    measurer: Measurer,
+    measured: Finished,
+    progress: Progress = lambda line: None,
+) -> Results:
+    """Have the texts judged, check the evaluation on itself, compare and recommend."""
+    workspace = measurer.workspace
+    material = read_material(chosen, measurer, measured, progress)
+    made_by = environment_of(measurer.settings.engine, measured.plans)
+    judged = material.judgement.judged
+    evidence = gather(request, made_by, measurer, measured, judged, material.texts)
+    keep_evidence(workspace, evidence)
+    checks = run_controls(
+        Bench(chosen.scorers, material.reference, material.levels, material.judgement.first)
+    )
+    return conclude(request, chosen, measurer, measured, material, evidence, checks)
 
 
 def bundle(

@@ -20,9 +20,11 @@ from edgeeval.compare.gate import (
     question_of,
     unchanged_cases,
 )
-from edgeeval.errors import GateRefused, InputError, WorkerFailed, did_you_mean
+from edgeeval.errors import GateRefused, InputError, did_you_mean
+from edgeeval.pipeline import results_of
 from edgeeval.pipeline.bundle import foreign_of
-from edgeeval.pipeline.conclude import conclude, judge_texts, prompt_set_infos, scorer_for
+from edgeeval.pipeline.conclude import prompt_set_infos, scorer_for
+from edgeeval.pipeline.judging import judge_texts, texts_to_judge, with_judges
 from edgeeval.pipeline.ladder import Ladder
 from edgeeval.pipeline.measure import Finished, Measurement, measurer_for
 from edgeeval.pipeline.request import Chosen, Request, choose
@@ -76,7 +78,7 @@ def gate(
     with workspace.locked():
         if request.fresh:
             workspace.forget_runs()
-        chosen = choose(request, foreign_of(request, workspace))
+        chosen = with_judges(request, choose(request, foreign_of(request, workspace)), workspace)
         _require_requirements(chosen)
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
         measurer = measurer_for(request, chosen, workspace, engine, progress)
@@ -85,7 +87,7 @@ def gate(
         for one in warnings:
             warn(one)
         finished = Measurement(request, ladder, measurer, progress).run()
-        results = conclude(request, chosen, measurer, finished)
+        results = results_of(request, chosen, measurer, finished, progress)
         cases, notes = [], [*warnings]
         if options.baseline is not None:
             _require_same_question(question_of(results), options)
@@ -302,9 +304,7 @@ class _Comparison:
         reference = read(base)
         both = {name: (read(new), read(old)) for name, (new, old) in pairs.items()}
         everything = [reference, *(one for pair in both.values() for one in pair)]
-        try:
-            judged = judge_texts(self._request, self._chosen, self._measurer.workspace, everything)
-        except WorkerFailed:  # said in the watermarks already
-            judged = None
+        texts = texts_to_judge(self._chosen, everything)
+        judged = judge_texts(self._chosen, self._measurer.workspace, texts).judged
         tables = scorer_for(self._request, self._chosen, reference, judged)
         return {name: collect(tables(new), tables(old)) for name, (new, old) in both.items()}

@@ -181,7 +181,7 @@ class TestMeasured:
         def fails(*_: object) -> None:
             raise WorkerFailed("the judge's process died")
 
-        home = importlib.import_module("edgeeval.pipeline.conclude")
+        home = importlib.import_module("edgeeval.pipeline.judging")
         monkeypatch.setattr(home, "score_texts", fails)
         policy = a_policy(tmp_path, "harm.tf: {margin: 0.5}")
         request = ask(
@@ -190,4 +190,4 @@ class TestMeasured:
         )  # fmt: skip
         results = gate(request, shared, GateOptions())
         assert (decision(results).outcome, decision(results).exit_code) == ("not measured", 4)
-        assert any("Texts were not judged" in text for text in results.watermarks)
+        assert any("judged no text" in text for text in results.watermarks)
