@@ -74,7 +74,7 @@ def command(context: click.Context, /, **options: Any) -> None:
     could not be measured. Where one level is judged, only that one is measured.
     """
     from edgeeval.pipeline import results_dir
-    from edgeeval.pipeline.gate import gate, gate_stored
+    from edgeeval.pipeline.gate import gate, gate_stored, only_what_is_judged
     from edgeeval.report import load_results, write_report, writer
     from edgeeval.report.github import refusal
     from edgeeval.store import Workspace
@@ -88,6 +88,8 @@ def command(context: click.Context, /, **options: Any) -> None:
         results = gate_stored(load_results(options["results"]), asked)
     else:
         workspace, request = Workspace(options["workspace"]), request_from(options)
+        # Its own folder: an `eval` of the whole recipe keeps its results.
+        request = only_what_is_judged(request, asked.level or request.recipe.ship)
         try:
             results = gate(request, workspace, asked, talker(options["quiet"]), _warn)
         except GateRefused as error:

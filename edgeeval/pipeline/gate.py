@@ -72,7 +72,7 @@ def gate(
         WorkspaceBusy: another process works in this workspace.
     """
     level = options.level or request.recipe.ship
-    request = _only_what_is_judged(request, level)
+    request = only_what_is_judged(request, level)
     if request.recipe.model.bundle is None:
         _require_requirements(choose(request))
     with workspace.locked():
@@ -140,7 +140,12 @@ def gate_stored(results: Results, options: GateOptions) -> Results:
 # --- before anything runs -------------------------------------------------------------------------
 
 
-def _only_what_is_judged(request: Request, level: str | None) -> Request:
+def only_what_is_judged(request: Request, level: str | None) -> Request:
+    """Return a request for the judged level alone, unless it names levels itself.
+
+    Raises:
+        InputError: there is no such level, or the request leaves it out.
+    """
     if level is None:
         return request
     labels = [one.label for one in request.recipe.levels]
