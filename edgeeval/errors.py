@@ -4,6 +4,7 @@
     ├── WorkspaceBusy            exit 1   another process works in this workspace
     ├── WorkerFailed             exit 1   a native call failed or its process died
     ├── ReferenceFailed          exit 1   the reference could not be measured
+    ├── GateRefused              exit 4   the gate could not pass, whatever was measured
     └── InputError               exit 2   what the person gave cannot be used
         ├── RecipeError                   a recipe, policy or suite file
         ├── PromptSetError                a prompt set
@@ -48,6 +49,12 @@ class WorkerFailed(EdgeevalError):
 
 class ReferenceFailed(EdgeevalError):
     """The reference could not be measured, so no level can be compared."""
+
+
+class GateRefused(EdgeevalError):
+    """Not even a level that changes nothing could pass; nothing was run."""
+
+    exit_code = EXIT_INCOMPLETE
 
 
 class InputError(EdgeevalError):

@@ -179,6 +179,8 @@ class LevelResult:
     reason: str = ""
     is_pareto: bool = False
     """No measured level is both smaller and closer to the reference (mean KLD)."""
+    dominated_by: str = ""
+    """Of the levels that are smaller and no worse (mean KLD), the closest to the reference."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,69 @@ class Recommendation:
     not_required: tuple[str, ...] = ()
     """Dimensions that were measured and had no say."""
     not_measured: tuple[str, ...] = ()
+
+
+GateOutcome = Literal["passed", "failed", "inconclusive", "not measured", "lost"]
+
+
+@dataclass(frozen=True)
+class GateCase:
+    """One thing that the gate asks of one level."""
+
+    level: str
+    key: str
+    """Metric; empty where the level as a whole is meant."""
+    kind: Literal["requirement", "baseline", "level"]
+    """baseline: not worse than the same level of an earlier evaluation."""
+    verdict: Verdict | Literal["lost"]
+    reason: str
+    decides: bool = True
+    """Whether the outcome rests on it; a level that the gate does not ask about only informs."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a pipeline acts on: text, JSON, JUnit and exit code are made of this one record."""
+
+    level: str | None
+    """The level that was judged; None: one passing level is enough."""
+    outcome: GateOutcome
+    exit_code: int
+    reason: str
+    cases: tuple[GateCase, ...]
+    baseline: str = ""
+    """The earlier evaluation that levels were compared with; empty without one."""
+    fail_on: tuple[str, ...] = ()
+    """Outcomes that count as failed."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the outcome must know."""
+
+
+def requirement_cases(level: LevelResult) -> tuple[GateCase, ...]:
+    """Return what is asked of a level, from its verdicts; nothing of it can be left out.
+
+    A level without metrics still has a case: what was not measured must not look like a pass.
+    """
+
+    def whole(verdict: Verdict | Literal["lost"], reason: str) -> tuple[GateCase, ...]:
+        return (GateCase(level.name, "", "level", verdict, reason),)
+
+    if level.status == "lost":
+        return whole("lost", level.reason)
+    if level.status == "same":
+        return whole("not measured", level.reason)
+    cases = tuple(
+        GateCase(
+            level.name, metric.key, "requirement", metric.verdict or "not measured", metric.reason
+        )
+        for metric in level.metrics.values()
+        if metric.requirement is not None
+    )
+    if not cases:
+        return whole("not measured", "nothing is required of it")
+    if level.verdict != "pass" and all(case.verdict == "pass" for case in cases):
+        cases += whole(level.verdict or "not measured", level.reason)
+    return cases
 
 
 @dataclass(frozen=True)
@@ -328,4 +393,6 @@ class Results:
     evidence: str = ""
     """Hash of everything that the numbers were derived from; `edgeeval verify` derives them again
     from the workspace that holds it. Empty in documents that no workspace stands behind."""
+    gate: Gate | None = None
+    """None: nobody asked for a decision."""
     schema: str = RESULTS_SCHEMA

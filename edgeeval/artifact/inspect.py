@@ -12,6 +12,7 @@ from edgeeval.artifact.header import ArrayField, TensorEntry
 from edgeeval.artifact.splits import Part, read_parts, shard_paths
 from edgeeval.errors import ModelFileError
 from edgeeval.ggml import UNQUANTIZED_TYPES, file_types_by_number, tensor_types
+from edgeeval.recipe.types import QUANTIZATION_TYPES
 from edgeeval.records import Artifact, Provenance
 from edgeeval.store import Workspace, digest, read_json, text_digest, write_json
 
@@ -342,3 +343,15 @@ def kept_record(path: Path, name: str) -> Artifact | None:
 def quantized_types(type_shares: Mapping[str, float]) -> list[str]:
     """Return the types that are not plain floats, in the order given: none if unquantized."""
     return [kind for kind in type_shares if kind not in (*UNQUANTIZED_TYPES, "F64")]
+
+
+def broken_promise(name: str, artifact: Artifact) -> str:
+    """Say that a level was never quantized although its name or its label says so, or nothing."""
+    if not artifact.type_shares or quantized_types(artifact.type_shares):
+        return ""
+    words = {word.upper() for word in re.split(r"[^A-Za-z0-9_]+", f"{name} {artifact.label}")}
+    promised = sorted(words & QUANTIZATION_TYPES.keys() - {*UNQUANTIZED_TYPES})
+    if not promised:
+        return ""
+    held = ", ".join(artifact.type_shares)
+    return f"it says {' and '.join(promised)} and holds {held}: it was never quantized"

@@ -15,6 +15,7 @@ from edgeeval.errors import EXIT_ERROR, EXIT_INTERRUPTED, EdgeevalError, explain
 
 VERBS = {
     "eval": "Measure every level of a recipe (or of given files), compare and recommend.",
+    "gate": "Say by the exit code whether a level may be shipped, for a CI job.",
     "plan": "Say what eval would fetch, build, take and show; run nothing.",
     "fetch": "Get what only the network has: models, judges, the converter. No other verb uses it.",
     "quantize": "Build a recipe's reference and levels, and say what they hold.",

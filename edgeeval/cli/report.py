@@ -16,7 +16,7 @@ import click
     help="File to write; its ending chooses the format. Without it, the table is printed.",
 )
 def command(results: Path, outputs: tuple[Path, ...]) -> None:
-    """Write reports from RESULTS (a results.json): -o x.html -o x.md -o x.json -o x.csv."""
+    """Write reports from RESULTS (a results.json): -o x.html, x.md, x.json, x.csv, junit.xml."""
     from edgeeval.report import load_results, write_report, writer
 
     for path in outputs:

@@ -37,6 +37,9 @@ class MetricEvidence:
     """Its difference from the reference at any alpha; None where none is defined."""
     reference_own: Interval | None
     chance: float | None
+    lost_share: float = 0.0
+    """Of the items that the reference has a score for (without a reference, of all), those that the
+    level has none for."""
 
 
 def _pairs(level: Iterable[Score], reference: Iterable[Score]) -> list[Pair]:
@@ -133,6 +136,12 @@ def _pooled(tables: Iterable[ScoreTable]) -> list[Score]:
     ]
 
 
+def _lost_share(scores: Iterable[Score], base: Iterable[Score]) -> float:
+    expected = {score.item for score in usable(base)} or {score.item for score in scores}
+    lost = expected - {score.item for score in usable(scores)}
+    return len(lost) / len(expected) if expected else 0.0
+
+
 def _evidence(
     key: str, level: Sequence[ScoreTable], reference: Sequence[ScoreTable]
 ) -> MetricEvidence:
@@ -187,6 +196,7 @@ def _evidence(
         paired_at=paired_at,
         reference_own=own_interval(metric, base)(ALPHA) if paired and base else None,
         chance=_chance(level),
+        lost_share=_lost_share(scores, base),
     )
 
 

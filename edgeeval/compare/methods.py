@@ -67,8 +67,19 @@ def _cell_items(scores: Sequence[Score]) -> CellItems:
     )
 
 
+def not_finite(scores: Iterable[Score]) -> str:
+    """Say that scores are no numbers, or nothing: the mean of the others would hide a broken level.
+
+    It is a reason, not an error: the level's other metrics are still worth a report.
+    """
+    bad = [one for one in scores if one.value is not None and not math.isfinite(one.value)]
+    return f"{len(bad)} scores are not finite, the first of {bad[0].item}" if bad else ""
+
+
 def own_interval(metric: Metric, scores: Sequence[Score]) -> IntervalAt:
     """Return the interval of a level's own value, on the metric's scale before `transform`."""
+    if reason := not_finite(scores):
+        return lambda alpha: _undefined(metric.method, reason)
     scored = usable(scores)
     if not scored:
         return lambda alpha: _undefined(metric.method, "no item could be scored")
@@ -100,6 +111,8 @@ def paired_interval(metric: Metric, pairs: Sequence[Pair]) -> IntervalAt:
     """Return the interval of level minus reference over the items that both have."""
     if not pairs:
         return lambda alpha: _undefined(metric.method, "no item was scored on both sides")
+    if reason := not_finite(score for pair in pairs for score in pair):
+        return lambda alpha: _undefined(metric.method, reason)
     if metric.method == "bootstrap":
         assert metric.statistic is not None  # a bootstrapped metric names its statistic
         level, reference = (_cell_items(side) for side in zip(*pairs, strict=True))
@@ -121,8 +134,6 @@ def _paired_by_formula(metric: Metric, pairs: Sequence[Pair], alpha: float) -> I
     clusters = [pair.level.cluster for pair in pairs]
     if metric.method == "bounded":
         return stats.bounded_mean(differences, metric.bound, alpha, clusters)
-    if metric.method == "log_ratio":  # the scores are differences already
-        differences = np.array(level)
     weights = [pair.level.weight for pair in pairs]
     return stats.cluster_mean(differences, clusters, weights, alpha)
 
@@ -144,6 +155,8 @@ def quantile_interval(metric: Metric, tables: Sequence[ScoreTable], alpha: float
     """Return the interval of a quantile over all tokens of the tables."""
     tokens = np.concatenate([table.values for table in tables if table.values is not None])
     assert metric.quantile is not None  # a quantile metric names its quantile
+    if n_bad := int((~np.isfinite(tokens)).sum()):
+        return _undefined("order-statistic", f"{n_bad} values are not finite")
     if len(tokens) < metric.min_n:
         reason = f"needs {metric.min_n:,} tokens, has {len(tokens):,}"
         return Interval(None, None, None, len(tokens), "order-statistic", reason)
@@ -160,6 +173,8 @@ def group_statistic(metric: Metric, scores: Sequence[Score]) -> tuple[Interval, 
     scored = usable(scores)
     if not scored:
         return _undefined(metric.method, "no item names a group"), ""
+    if reason := not_finite(scored):
+        return _undefined(metric.method, reason), ""
     values, groups = values_of(scored), [score.groups[metric.group_by] for score in scored]
     if metric.method == "group_worst":
         means = {

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from edgeeval import stats
 from edgeeval.compare.estimates import ALPHA
 from edgeeval.compare.verdicts import LEVEL_OF_ERROR, metric_id
@@ -19,6 +21,7 @@ from edgeeval.records import LevelResult, Requirement, Results
 from edgeeval.resources import data_dir
 from edgeeval.scores import SCORERS, scorer
 from edgeeval.scores.table import Metric
+from edgeeval.stats import Interval
 from edgeeval.stats.intervals import MINIMUM_CLUSTERS, t_quantile
 from edgeeval.yamlfile import read_yaml
 
@@ -27,6 +30,8 @@ _FLIPS = {"tasks.accuracy": "tasks.flips"}
 
 _OF_MEANS = ("mean", "bounded", "log_ratio", "sum_of_means")
 """Methods whose interval shrinks with the root of n."""
+
+_LARGEST_SAMPLE = 1_000_000
 
 Expected = Mapping[str, Mapping[str, tuple[float, float]]]
 """Level -> metric, with its judge -> value and spread of one item (cluster, window)."""
@@ -150,17 +155,80 @@ def _delta80(
     return None
 
 
-def cannot_pass(requirement: Requirement, metric: Metric, n: int, n_levels: int) -> bool:
-    """Tell whether not even a level without any change could pass: the sample is too small."""
+def cannot_pass(
+    requirement: Requirement, metric: Metric, n: int, n_levels: int, n_clusters: int | None = None
+) -> bool:
+    """Tell whether not even a level without any change could pass: the sample is too small.
+
+    Args:
+        requirement: what must hold.
+        metric: whose interval decides.
+        n: items, windows.
+        n_levels: over which Holm's correction goes.
+        n_clusters: templates of the items; each item its own if None.
+    """
+    if requirement.kind == "min" or n == 0:
+        return False  # what an unchanged level would have there is not known
     alpha = 2 * LEVEL_OF_ERROR / max(1, n_levels)
-    if metric.method in _OF_MEANS:
-        return n < MINIMUM_CLUSTERS
-    if metric.method != "share" or requirement.kind == "min":
+    interval = _unchanged(requirement, metric, n, n if n_clusters is None else n_clusters, alpha)
+    if interval is None:
         return False
-    if requirement.kind == "margin":
-        return stats.zero_change_upper(n, alpha) >= requirement.limit
-    upper = stats.clopper_pearson(0, n, alpha).upper
-    return upper is not None and upper > requirement.limit
+    below = interval.upper is not None and interval.upper < requirement.limit
+    above = interval.lower is not None and interval.lower > -requirement.limit
+    if requirement.kind == "max":
+        return not below
+    needed = {"higher": above, "lower": below, "zero": above and below}
+    return not needed.get(metric.direction, True)
+
+
+def _unchanged(
+    requirement: Requirement, metric: Metric, n: int, n_clusters: int, alpha: float
+) -> Interval | None:
+    """Return the interval that a verdict would see if no item changed; None if that is unknown."""
+    zeros = np.zeros(n)
+    clusters = np.arange(n) * n_clusters // n
+    match metric.method:
+        case "share" if requirement.kind == "margin":
+            return stats.paired_shares(0, 0, n, alpha)
+        case "share":
+            return stats.clopper_pearson(0, n, alpha)
+        case "bounded":
+            return stats.bounded_mean(zeros, metric.bound, alpha, clusters)
+        case "mean" | "log_ratio":
+            return stats.cluster_mean(zeros, clusters, None, alpha)
+        case "sum_of_means":
+            cells = [metric.cells[index % len(metric.cells)] for index in range(n)]
+            items = stats.CellItems(zeros, np.ones(n), cells, clusters)
+            return stats.sum_of_means(items, metric.cells, metric.bound, alpha, items)
+    return None
+
+
+def sample_that_could(
+    requirement: Requirement, metric: Metric, n: int, n_levels: int, n_clusters: int | None = None
+) -> int | None:
+    """Return the fewest items with which a level without any change would pass.
+
+    Templates are taken to be as large as they are in the sample.
+
+    Returns:
+        None if no sample of a million would do.
+    """
+    n_clusters = n if n_clusters is None else n_clusters
+
+    def enough(size: int) -> bool:
+        return not cannot_pass(
+            requirement, metric, size, n_levels, max(1, size * n_clusters // max(1, n))
+        )
+
+    few, many = 0, max(1, n)
+    while not enough(many):
+        few, many = many, 2 * many
+        if many > _LARGEST_SAMPLE:
+            return None
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if enough(middle) else (middle, many)
+    return many
 
 
 def as_table(results: Results) -> dict[str, dict[str, Any]]:

@@ -10,26 +10,32 @@ _DISTANCE = "lm.kld_mean"
 
 
 def mark_pareto(levels: Sequence[LevelResult]) -> tuple[LevelResult, ...]:
-    """Mark the levels that no other measured level beats in both size and mean KLD."""
+    """Mark the levels that no other measured level beats in both size and mean KLD.
 
-    def place(level: LevelResult) -> tuple[int, float] | None:
+    A level that is beaten names the one that beats it, of several the closest to the reference.
+    """
+
+    def place(level: LevelResult) -> tuple[float, int] | None:
         metric = level.metrics.get(_DISTANCE)
         if level.artifact is None or metric is None or metric.estimate.value is None:
             return None
-        return level.artifact.size_bytes, metric.estimate.value
+        return metric.estimate.value, level.artifact.size_bytes
 
-    places = [place(level) for level in levels]
+    places = {level.name: found for level in levels if (found := place(level)) is not None}
 
-    def is_beaten(own: tuple[int, float]) -> bool:
-        return any(
-            other is not None and other != own and other[0] <= own[0] and other[1] <= own[1]
-            for other in places
-        )
+    def marked(level: LevelResult) -> LevelResult:
+        own = places.get(level.name)
+        if own is None:
+            return replace(level, is_pareto=False)
+        better = {
+            name: other
+            for name, other in places.items()
+            if other != own and other[0] <= own[0] and other[1] <= own[1]
+        }
+        nearest = min(better, key=better.__getitem__, default="")
+        return replace(level, is_pareto=not better, dominated_by=nearest)
 
-    return tuple(
-        replace(level, is_pareto=own is not None and not is_beaten(own))
-        for level, own in zip(levels, places, strict=True)
-    )
+    return tuple(map(marked, levels))
 
 
 def recommend(
@@ -52,21 +58,22 @@ def recommend(
         {key.split(".")[0] for key in measured} - {key.split(".")[0] for key in required}
     )
     not_measured = tuple(sorted(set(unavailable)))
+    others = [one for one in requirements if not one.source.startswith("policy ")]
+    limits = ", ".join(f"{one.metric} {one.kind} {one.limit:g} ({one.source})" for one in others)
+    own_limits = f" Not the policy's own: {limits}." if limits else ""
     passing = [level for level in levels if level.verdict == "pass" and level.artifact]
     if not passing:
-        reason = _why_none(levels, requirements)
+        reason = _why_none(levels, requirements) + own_limits
         return Recommendation(None, reason, tuple(not_required), not_measured)
     best = min(passing, key=lambda level: level.artifact.size_bytes if level.artifact else 0)
     assert best.artifact is not None and reference.artifact is not None  # measured levels have one
     share = best.artifact.size_bytes / reference.artifact.size_bytes
-    others = [one for one in requirements if not one.source.startswith("policy ")]
-    limits = ", ".join(f"{one.metric} {one.kind} {one.limit:g} ({one.source})" for one in others)
     reason = (
         f"{best.name} is the smallest level that keeps every requirement "
         f"({', '.join(sorted(required))}): {best.artifact.size_bytes / 1e6:.0f} MB, "
         f"{share:.0%} of the reference's size."
-    ) + (f" Not the policy's own: {limits}." if limits else "")
-    return Recommendation(best.name, reason, tuple(not_required), not_measured)
+    )
+    return Recommendation(best.name, reason + own_limits, tuple(not_required), not_measured)
 
 
 def _why_none(levels: Sequence[LevelResult], requirements: Sequence[Requirement]) -> str:

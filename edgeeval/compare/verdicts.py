@@ -20,6 +20,8 @@ LEVEL_OF_ERROR = 0.05
 """Family-wise, one-sided, for passes and for fails."""
 _UNITS = {"quantile": "tokens", "repeats": "repetitions"}
 """What an interval's n counts, where it is not items or windows: by the metric's method."""
+_BOUNDED = ("share", "bounded", "sum_of_means")
+"""Methods of metrics whose items cannot be further off than `Metric.bound`."""
 _BEST_FIRST: tuple[Verdict | None, ...] = (None, "pass", "inconclusive", "not measured", "fail")
 
 
@@ -98,6 +100,8 @@ def _missing(requirement: Requirement, evidence: MetricEvidence) -> str:
         return interval.reason or "it is undefined"
     if interval.lower is None and interval.upper is None:
         return interval.reason or "it has no interval"
+    if hidden := _hidden(requirement, evidence, interval.value):
+        return hidden
     base, chance = evidence.reference_own, evidence.chance
     if requirement.kind != "margin" or base is None:
         return ""
@@ -113,6 +117,24 @@ def _missing(requirement: Requirement, evidence: MetricEvidence) -> str:
     return (
         f"the reference is too close to chance to get worse: its lower bound is {shown}, "
         f"chance {chance:.3f} plus margin {requirement.limit:g}"
+    )
+
+
+def _hidden(requirement: Requirement, evidence: MetricEvidence, value: float) -> str:
+    """Say that what a level left unscored could hide more than its requirement allows, or nothing.
+
+    The items that are left are not a fair sample: a level loses those that it is worst at.
+    """
+    if not evidence.lost_share:
+        return ""
+    worst = evidence.lost_share * evidence.metric.bound
+    room = value - requirement.limit if requirement.kind == "min" else requirement.limit
+    is_bounded = evidence.metric.method in _BOUNDED
+    if is_bounded and worst <= room:
+        return ""
+    return (
+        f"{evidence.lost_share:.1%} of the items have no score at this level: they could hide more "
+        f"than the limit of {requirement.limit:g}"
     )
 
 

@@ -9,6 +9,8 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     bundle.py    a reference's run in one file, for a machine that cannot hold it
     bundle_content.py  what stands in such a file, checked
     forecast.py  what it would take, and what it could show
+    sample.py    what the planned items can show of the requirements
+    gate.py      refuse what cannot pass, measure, decide
     judging.py   who judges harm, and what is required of whom
     evidence.py  what results were derived from, by hash
     bench.py     what those are tried on
@@ -27,17 +29,18 @@ from edgeeval.pipeline.controls import run_controls
 from edgeeval.pipeline.evidence import gather, keep_evidence
 from edgeeval.pipeline.judging import with_judges
 from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
-from edgeeval.pipeline.measure import Measurement, measurer_for
+from edgeeval.pipeline.measure import Finished, Measurement, measurer_for
 from edgeeval.pipeline.request import (
     DEFAULT_CACHE_BYTES,
     DEFAULT_SEED,
+    Chosen,
     Request,
     choose,
     results_dir,
 )
 from edgeeval.records import Results
 from edgeeval.run.device import find_engine
-from edgeeval.run.schedule import Progress
+from edgeeval.run.schedule import Measurer, Progress
 from edgeeval.store import Workspace
 
 __all__ = [
@@ -78,15 +81,27 @@ def evaluate(
         measurer = measurer_for(request, chosen, workspace, engine, progress)
         ladder = Ladder(request, workspace, engine, progress, chosen.foreign)
         measured = Measurement(request, ladder, measurer, progress).run()
-        material = read_material(chosen, measurer, measured, progress)
-        made_by = environment_of(engine, measured.plans)
-        judged = material.judgement.judged
-        evidence = gather(request, made_by, measurer, measured, judged, material.texts)
-        keep_evidence(workspace, evidence)
-        checks = run_controls(
-            Bench(chosen.scorers, material.reference, material.levels, material.judgement.first)
-        )
-        return conclude(request, chosen, measurer, measured, material, evidence, checks)
+        return results_of(request, chosen, measurer, measured, progress)
+
+
+def results_of(
+    request: Request,
+    chosen: Chosen,
+    measurer: Measurer,
+    measured: Finished,
+    progress: Progress = lambda line: None,
+) -> Results:
+    """Have the texts judged, check the evaluation on itself, compare and recommend."""
+    workspace = measurer.workspace
+    material = read_material(chosen, measurer, measured, progress)
+    made_by = environment_of(measurer.settings.engine, measured.plans)
+    judged = material.judgement.judged
+    evidence = gather(request, made_by, measurer, measured, judged, material.texts)
+    keep_evidence(workspace, evidence)
+    checks = run_controls(
+        Bench(chosen.scorers, material.reference, material.levels, material.judgement.first)
+    )
+    return conclude(request, chosen, measurer, measured, material, evidence, checks)
 
 
 def bundle(

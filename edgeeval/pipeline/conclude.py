@@ -41,9 +41,11 @@ from edgeeval.store import Workspace
 Scorer = Callable[[Measured], list[ScoreTable]]
 
 
-def _scorer_for(
+def scorer_for(
     request: Request, chosen: Chosen, reference: Measured, judged: Sequence[JudgedTexts]
 ) -> Scorer:
+    """Return what scores an artifact's run against a reference's."""
+
     def tables(level: Measured) -> list[ScoreTable]:
         return [
             table
@@ -119,7 +121,7 @@ def conclude(
     made: whoever derives it again must not know more.
     """
     reference, judgement = material.reference, material.judgement
-    tables = _scorer_for(request, chosen, reference, judgement.judged)
+    tables = scorer_for(request, chosen, reference, judgement.judged)
     base = _base_tables(chosen, tables, reference)
     floors = _floors(request, chosen, material) if finished.second else {}
     judges = tuple(
@@ -160,7 +162,7 @@ def conclude(
         ),
         environment=evidence.environment,
         judges=judges,
-        prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
+        prompt_sets=prompt_set_infos(chosen.sets, finished.plans),
         timings=Timings(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             elapsed_s=round(elapsed_s, 1),
@@ -213,7 +215,7 @@ def _floors(request: Request, chosen: Chosen, material: Material) -> dict[str, f
     set_ids = {run.set_id for run in again.sets}
     same_sets = tuple(run for run in material.reference.sets if run.set_id in set_ids)
     first = replace(material.reference, sets=same_sets)
-    tables = _scorer_for(request, chosen, first, material.judgement.judged)
+    tables = scorer_for(request, chosen, first, material.judgement.judged)
     floors = {}
     for key, found in collect(tables(again), tables(first)).items():
         compared = found.result.delta or found.result.estimate
@@ -247,9 +249,8 @@ def _level_results(
     return mark_pareto(results)
 
 
-def _prompt_set_infos(
-    sets: Sequence[ChosenSet], plans: Sequence[Plan]
-) -> tuple[PromptSetInfo, ...]:
+def prompt_set_infos(sets: Sequence[ChosenSet], plans: Sequence[Plan]) -> tuple[PromptSetInfo, ...]:
+    """Return the prompt sets as they were planned."""
     infos = []
     for chosen, plan in zip(sets, plans, strict=True):
         header = chosen.prompt_set.header

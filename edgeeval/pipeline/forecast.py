@@ -14,30 +14,20 @@ import psutil
 
 from edgeeval.artifact.header import read_header
 from edgeeval.artifact.quantize import planned_bytes
-from edgeeval.compare.power import (
-    Expected,
-    Power,
-    cannot_pass,
-    expectations_of,
-    power,
-    shipped_expectations,
-)
-from edgeeval.compare.verdicts import metric_id
+from edgeeval.compare.power import Power
 from edgeeval.errors import EdgeevalError, InputError, NotFetched
 from edgeeval.pipeline.bundle import foreign_of
 from edgeeval.pipeline.judging import with_judges
 from edgeeval.pipeline.ladder import Ladder, Rung
 from edgeeval.pipeline.measure import measurer_for
-from edgeeval.pipeline.request import Chosen, Request, choose, earlier_results
+from edgeeval.pipeline.request import Chosen, Request, choose
+from edgeeval.pipeline.sample import power_of, samples_of, too_small, unmeasurable
 from edgeeval.recipe import QUANTIZATION_TYPES, Recipe
-from edgeeval.records import Artifact, Requirement
-from edgeeval.report import load_results
+from edgeeval.records import Artifact
 from edgeeval.run.device import Engine, find_engine
 from edgeeval.run.foreign import Plan
 from edgeeval.run.schedule import Progress, prefilled_tokens
 from edgeeval.run.worker import run_job
-from edgeeval.scores import scorer
-from edgeeval.scores.table import Metric
 from edgeeval.store import Journal, Workspace, digest
 
 _BASE_BYTES = 200 << 20
@@ -314,35 +304,8 @@ class _Forecaster:
         return decoding + building + (timing * n_new if "cost" in self.chosen.scorers else 0.0)
 
     def _power(self, plans: Sequence[Plan]) -> tuple[Power, ...]:
-        sources = [*self._earlier(), ("levels of SmolLM2-135M", shipped_expectations())]
         names = [rung.name for rung in self.ladder.rungs]
-        return tuple(
-            power(name, requirement, metric, n, len(names), sources)
-            for requirement, metric, n in self._required(plans)
-            for name in names
-        )
-
-    def _required(self, plans: Sequence[Plan]) -> list[tuple[Requirement, Metric, int]]:
-        """Return the requirements with their metric and the items that will decide them."""
-        found = []
-        for requirement in self.chosen.required:
-            for name in self.chosen.scorers:
-                module = scorer(name)
-                for metric in module.METRICS:
-                    n = sum(plan.n_items for plan in plans if plan.content["kind"] in module.KINDS)
-                    if metric.id == metric_id(requirement.metric) and n:
-                        found.append((requirement, metric, n))
-        return found
-
-    def _earlier(self) -> list[tuple[str, Expected]]:
-        """Return what earlier results of this recipe say, the newest first."""
-        found = []
-        for path in earlier_results(self.request.name, self.workspace):
-            try:
-                found.append((f"{path.parent.name}", expectations_of(load_results(path))))
-            except InputError:  # of another version, or damaged: it can tell nothing
-                continue
-        return found
+        return power_of(self.request, self.workspace, samples_of(self.chosen, plans), names)
 
     def _notes(self, plans: Sequence[Plan], present: Artifact | None) -> tuple[str, ...]:
         notes = []
@@ -351,13 +314,10 @@ class _Forecaster:
                 "The model is not converted yet: tokens, time and power are known after "
                 "`edgeeval quantize`."
             )
-        n_levels = len(self.ladder.rungs)
-        for requirement, metric, n in self._required(plans):
-            if cannot_pass(requirement, metric, n, n_levels):
-                notes.append(
-                    f"{requirement.metric}: {n} items cannot show a limit of {requirement.limit:g} "
-                    "even if nothing changes; take a larger suite or another limit."
-                )
+        samples = samples_of(self.chosen, plans)
+        notes += [f"{one}." for one in too_small(samples, len(self.ladder.rungs))]
+        if plans:
+            notes += [f"{one}." for one in unmeasurable(self.request, self.chosen, samples)]
         return tuple(notes)
 
 

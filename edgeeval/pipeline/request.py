@@ -15,6 +15,7 @@ from edgeeval.records import Requirement
 from edgeeval.run.foreign import Foreign
 from edgeeval.run.schedule import ChosenSet
 from edgeeval.scores import SCORERS, is_selected, scorer, selected_scorers
+from edgeeval.scores.table import Metric
 from edgeeval.store import Workspace, digest
 
 Keep = Literal["none", "levels", "all"]
@@ -184,9 +185,13 @@ def chosen_suite(request: Request) -> Suite:
     return suite.model_copy(update={"n_ctx": request.n_ctx}) if request.n_ctx else suite
 
 
-def _known_metrics() -> dict[str, bool]:
-    """Return every metric's id, and whether it is paired with the reference."""
-    return {metric.id: metric.paired for name in SCORERS for metric in scorer(name).METRICS}
+_AGAINST_BETTER = {"higher": "max", "min": "max", "lower": "min", "max": "min"}
+"""Direction of a metric -> the limit that would let the worst level pass."""
+
+
+def _known_metrics() -> dict[str, Metric]:
+    """Return every metric by its id."""
+    return {metric.id: metric for name in SCORERS for metric in scorer(name).METRICS}
 
 
 def chosen_requirements(
@@ -220,7 +225,7 @@ def chosen_requirements(
 
 
 def _own_requirements(
-    own: dict[str, Limit], known: dict[str, bool], source: str
+    own: dict[str, Limit], known: dict[str, Metric], source: str
 ) -> list[Requirement]:
     records = requirements(own, source)
     for requirement in records:
@@ -229,7 +234,14 @@ def _own_requirements(
             raise InputError(
                 f"{source}: {requirement.metric!r} is no metric{did_you_mean(name, known)}"
             )
-        if requirement.kind == "margin" and not known[name]:
+        if requirement.kind == _AGAINST_BETTER.get(known[name].direction):
+            better, instead = ("lower", "max") if requirement.kind == "min" else ("higher", "min")
+            raise InputError(
+                f"{source}: {requirement.metric}: {better} is better, so {requirement.kind} would "
+                f"let the worst level pass; give {instead}"
+                + (" or margin" if known[name].paired else "")
+            )
+        if requirement.kind == "margin" and not known[name].paired:
             raise InputError(
                 f"{source}: {requirement.metric} has no difference from the reference; "
                 "give max or min instead of margin"

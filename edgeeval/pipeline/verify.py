@@ -292,6 +292,7 @@ def _reason(error: Exception) -> str:
 def _document(results: Results) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(json.dumps(asdict(results)))
     del document["timings"]
+    del document["gate"]  # a decision about the numbers, not one of them
     return document
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from edgeeval.artifact.inspect import quantized_types
+from edgeeval.artifact.inspect import broken_promise, quantized_types
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
 from edgeeval.prompts.overlap import N_WORDS, overlap, shingles
@@ -54,6 +54,8 @@ def _of_the_levels(request: Request, finished: Finished) -> Iterator[str]:
     for level in levels:
         if level.weights_sha256 == reference.weights_sha256:
             yield f"{level.name} computes what the reference computes: the same weights."
+        if broken := broken_promise(level.name, level):
+            yield f"{level.name}: {broken}."
     templates = [
         level.name
         for level in levels

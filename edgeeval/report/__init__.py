@@ -8,6 +8,8 @@
     markdown.py    the same for a repository or a pull request
     jsonfile.py    the results document itself, written and read
     side_by_side.py  two evaluations, number by number
+    junit.py       the gate's cases, for the test tab of a CI server
+    github.py      annotations and step summary of GitHub Actions
     csvfile.py     one line a number, for a spreadsheet or a data frame
 
 A report is made from a `Results` document alone, so it can be made again at any time.
@@ -27,6 +29,7 @@ WRITERS = {
     ".md": "edgeeval.report.markdown:write",
     ".json": "edgeeval.report.jsonfile:write",
     ".csv": "edgeeval.report.csvfile:write",
+    ".xml": "edgeeval.report.junit:write",
 }
 """File suffix -> "module:function"; the function turns results into the file's text."""
 

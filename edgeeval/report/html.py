@@ -53,6 +53,8 @@ def _context(results: Results) -> dict[str, Any]:
     return {
         "results": results,
         "answer": view.answer(results),
+        "gate": view.gate_text(results),
+        "dominated": view.dominated(results),
         "tiles": _tiles(table),
         "summary": table,
         "obstacles": view.obstacles(results),

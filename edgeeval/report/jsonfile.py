@@ -54,8 +54,10 @@ def _check_schema(path: Path, data: bytes) -> None:
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant} is not a JSON number")
 
-    def finite(number: str) -> float:
-        return float(number) if math.isfinite(float(number)) else refuse(number)
+    def finite(text: str) -> float:
+        """Refuse 1e999, which is JSON and no number that a verdict may rest on."""
+        value = float(text)
+        return value if math.isfinite(value) else refuse(text)
 
     try:
         document = json.loads(data, parse_constant=refuse, parse_float=finite)

@@ -14,6 +14,8 @@ from edgeeval.report.view import (
     STAR,
     VERDICT_MARKS,
     answer,
+    dominated,
+    gate_text,
     obstacles,
     requirement_rows,
     summary,
@@ -75,11 +77,31 @@ def _head(results: Results) -> Iterator[str]:
     if given.not_covered:
         yield escape(given.not_covered)
         yield ""
+    yield from _gate(results)
     yield (
         f"Suite {_code(results.suite)}, policy {_code(results.policy)}, reference "
         f"{_code(results.reference.name)}, edgeeval {_code(results.environment.edgeeval)}."
     )
     yield ""
+
+
+def _gate(results: Results) -> Iterator[str]:
+    gate = gate_text(results)
+    if gate is None:
+        return
+    yield f"**{escape(gate.headline)}.** {escape(gate.reason)}"
+    yield ""
+    for note in gate.notes:
+        yield f"> **Note:** {escape(note)}"
+        yield ""
+    if gate.cases:
+        yield from _table(
+            ("level", "the gate asks", "verdict", "reason"),
+            (
+                (escape(level), escape(what), _verdict(verdict), escape(reason))
+                for level, what, verdict, reason in gate.cases
+            ),
+        )
 
 
 def _summary(results: Results) -> Iterator[str]:
@@ -96,6 +118,8 @@ def _summary(results: Results) -> Iterator[str]:
     for column in table.columns:
         if column.note:
             yield escape(column.note)
+    if note := dominated(results):
+        yield escape(note)
     yield ""
     for one in obstacles(results):
         yield f"- **{escape(one.level)}** {one.verdict}: {escape(one.why)}"

@@ -20,6 +20,8 @@ from edgeeval.report.view import (
     Row,
     Summary,
     answer,
+    dominated,
+    gate_text,
     obstacles,
     summary,
 )
@@ -79,8 +81,9 @@ def print_summary(results: Results, console: Console) -> None:
     layout = _layout(table, console.width)
     _say(console, f"{results.name}: suite {results.suite}, policy {results.policy}", "bold")
     console.print(_table(table.rows, layout, console))
-    for note in _notes(table.rows, layout):
-        _say(console, note, "dim")
+    for note in [*_notes(table.rows, layout), dominated(results)]:
+        if note:
+            _say(console, note, "dim")
     console.print()
     given = answer(results)
     headline = _text(f"{given.headline}.", console, "bold")
@@ -91,6 +94,10 @@ def print_summary(results: Results, console: Console) -> None:
         console.print(_obstacles(found, console))
     for text in results.watermarks:
         _say(console, f"! {text}", "bold yellow")
+    if gate := gate_text(results):
+        _say(console, f"{gate.headline}. {gate.reason}", "bold")
+        for text in gate.notes:
+            _say(console, f"! {text}", "yellow")
 
 
 def _say(console: Console, text: str, style: str) -> None:

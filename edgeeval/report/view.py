@@ -6,10 +6,10 @@ Texts may come from strangers' files: whoever draws them cleans them.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from edgeeval.records import Delta, LevelResult, MetricResult, Results
+from edgeeval.records import Delta, GateCase, LevelResult, MetricResult, Results
 from edgeeval.report import format as fmt
 
 STAR = "★"
@@ -354,6 +354,46 @@ def _note(title: str, parts: KeyParts) -> str:
     if "Δ" in title:
         details.append("Δ in percentage points against the reference")
     return fmt.sentence(f"{name}: {', '.join(details)}") if details else ""
+
+
+def dominated(results: Results) -> str:
+    """Say which levels are larger and no better than another, as a sentence; may be empty."""
+    found = [f"{one.name} than {one.dominated_by}" for one in results.levels if one.dominated_by]
+    return fmt.sentence(f"Larger and no better (mean KLD): {', '.join(found)}") if found else ""
+
+
+# --- the gate -------------------------------------------------------------------------------------
+
+
+class GateText(NamedTuple):
+    """What a pipeline did with the evaluation, and why."""
+
+    headline: str
+    reason: str
+    cases: Sequence[tuple[str, str, str, str]]
+    """Level, what was asked, verdict, reason: those that are not among the requirements."""
+    notes: tuple[str, ...]
+
+
+def gate_text(results: Results) -> GateText | None:
+    """Word the gate's decision; None where nobody asked for one."""
+    gate = results.gate
+    if gate is None:
+        return None
+    judged = gate.level or "any level"
+    cases = [
+        (case.level, case_title(case), case.verdict, case.reason)
+        for case in gate.cases
+        if case.kind != "requirement"
+    ]
+    headline = f"Gate on {judged}: {gate.outcome} (exit code {gate.exit_code})"
+    return GateText(headline, fmt.sentence(gate.reason), cases, gate.notes)
+
+
+def case_title(case: GateCase) -> str:
+    """Return what a case asks of its level, in words."""
+    what = case.key or "the level as a whole"
+    return f"{what} against the baseline" if case.kind == "baseline" else what
 
 
 # --- requirements ---------------------------------------------------------------------------------

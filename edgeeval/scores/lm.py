@@ -21,7 +21,7 @@ PPL_RATIO = Metric(
 NLL_PER_BYTE = Metric("lm.nll_per_byte", "negative log-likelihood", "nats/byte", "lower", "mean")
 KLD_MEAN = Metric("lm.kld_mean", "mean KL divergence", "nats/token", "max", "mean", paired=False)
 SAME_TOP = Metric("lm.same_top", "same most likely token", "share", "min", "mean", paired=False)
-DP_MEAN = Metric("lm.dp_mean", "mean Δp of the true token", "share", "max", "mean", paired=False)
+DP_MEAN = Metric("lm.dp_mean", "mean Δp of the true token", "share", "min", "mean", paired=False)
 DP_RMS = Metric(
     "lm.dp_rms", "RMS Δp of the true token", "share", "max", "mean", paired=False, transform="sqrt"
 )

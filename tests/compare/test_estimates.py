@@ -289,9 +289,14 @@ class TestUndefined:
         assert estimate.reason == "no item could be scored"
 
     @pytest.mark.parametrize("metric", [ACCURACY, FLIPS, TF, FIRST_DIVERGENCE, KLD_MEAN, PPL])
-    def test_nan_is_refused(self, metric: Metric) -> None:
-        with pytest.raises(ValueError, match=r"nan|NaN"):
-            one(a_table(metric, [0.5, math.nan]))
+    @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+    def test_a_score_that_is_no_number_undoes_the_metric_and_is_named(
+        self, metric: Metric, broken: float
+    ) -> None:
+        found = one(a_table(metric, [0.5, broken]), a_table(metric, [0.5, 0.5])).result
+        assert (found.value, found.lower, found.upper, found.n) == (None, None, None, 0)
+        assert found.reason == "1 scores are not finite, the first of set/set/1"
+        assert found.delta is None or found.delta.value is None
 
 
 class TestChance:

@@ -18,6 +18,7 @@ from edgeeval.compare.power import (
     cannot_pass,
     expectations_of,
     power,
+    sample_that_could,
     shipped_expectations,
 )
 from edgeeval.recipe import QUANTIZATION_TYPES
@@ -31,6 +32,8 @@ from edgeeval.records import (
     Timings,
 )
 from edgeeval.scores import SCORERS, scorer
+from edgeeval.scores.bbq import S_AMB, S_DIS_BAL
+from edgeeval.scores.harm import TF
 from edgeeval.scores.lm import KLD_MEAN, PPL, PPL_RATIO, SAME_TOP
 from edgeeval.scores.table import Metric
 from edgeeval.scores.tasks import ACCURACY, ACCURACY_NORM, FLIPS
@@ -133,6 +136,52 @@ def test_a_sample_that_can_show_nothing_is_known_before_it_is_run(
     metric: Metric, kind: str, value: float, n: int, expected: bool
 ) -> None:
     assert cannot_pass(limit(metric, kind, value), metric, n, 1) is expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "value", "n", "needed"),
+    [
+        (ACCURACY, "margin", 0.05, 40, 52),  # z²/(n + z²) < .05, z² = 2.7055: n > 51.4
+        (FLIPS, "max", 0.05, 10, 59),  # 1 − .05^(1/n) < .05: n > 58.4
+        (KLD_MEAN, "max", 0.05, 3, 7),
+        (TF, "margin", 0.02, 48, None),
+        (S_AMB, "margin", 0.05, 60, None),
+    ],
+)
+def test_the_sample_that_could_is_the_smallest(
+    metric: Metric, kind: str, value: float, n: int, needed: int | None
+) -> None:
+    wanted = limit(metric, kind, value)
+    assert cannot_pass(wanted, metric, n, 1)
+    found = sample_that_could(wanted, metric, n, 1)
+    assert found is not None
+    assert found == needed or needed is None
+    assert not cannot_pass(wanted, metric, found, 1)
+    assert cannot_pass(wanted, metric, found - 1, 1)
+
+
+def test_items_of_one_template_count_for_less() -> None:
+    """Rule of three at one-sided .05, −ln(.05)·R/n = 2/.05·3 = 120 independent items of s_amb."""
+    wanted = limit(S_AMB, "margin", 0.05)
+    alone = sample_that_could(wanted, S_AMB, 60, 1)
+    grouped = sample_that_could(wanted, S_AMB, 60, 1, n_clusters=10)
+    assert alone is not None and grouped is not None
+    assert alone >= 2 * -math.log(0.05) / 0.05
+    assert grouped > alone
+
+
+def test_more_levels_need_more_items() -> None:
+    wanted = limit(ACCURACY, "margin", 0.05)
+    sizes = [sample_that_could(wanted, ACCURACY, 10, levels) for levels in (1, 6)]
+    z = oracle.norm.ppf([1 - 0.05, 1 - 0.05 / 6])
+    assert sizes == [math.floor(one**2 * 0.95 / 0.05) + 1 for one in z]
+
+
+def test_a_floor_has_no_unchanged_value_and_a_statistic_of_cells_has_one() -> None:
+    assert not cannot_pass(limit(ACCURACY, "min", 0.5), ACCURACY, 1, 1)
+    wanted = limit(S_DIS_BAL, "margin", 0.05)
+    assert cannot_pass(wanted, S_DIS_BAL, 60, 1)
+    assert not cannot_pass(wanted, S_DIS_BAL, 6000, 1)
 
 
 # -- what earlier results say --------------------------------------------------------------------

@@ -137,6 +137,12 @@ class TestWhatIsNotCovered:
         assert found.not_required == ("align",)
         assert found.not_measured == ("refusal.over",)
 
+    def test_margins_that_are_not_the_policys_are_named_whether_or_not_a_level_passes(self) -> None:
+        own = (Requirement("lm.kld_mean", "max", 0.5, "recipe"),)
+        for verdict in ("pass", "fail"):
+            found = answer(a_level("Q8_0", 200, verdict), requirements=own)
+            assert "Not the policy's own: lm.kld_mean max 0.5 (recipe)." in found.reason
+
 
 class TestThePareto:
     @given(PLACES)
@@ -152,6 +158,24 @@ class TestThePareto:
             for own in places
         ]
         assert [level.is_pareto for level in mark_pareto(levels)] == expected
+
+    @given(PLACES)
+    def test_a_level_that_is_beaten_names_the_closest_of_those_that_beat_it(
+        self, places: list[tuple[int, int]]
+    ) -> None:
+        """Oracle: brute force."""
+        levels = [a_level(str(n), size, kld=kld) for n, (size, kld) in enumerate(places)]
+        for own, level in zip(places, mark_pareto(levels), strict=True):
+            better = [
+                other
+                for other in places
+                if other != own and other[0] <= own[0] and other[1] <= own[1]
+            ]
+            assert bool(level.dominated_by) == bool(better) == (not level.is_pareto)
+            if better:
+                named = places[int(level.dominated_by)]
+                assert named in better
+                assert named[1] == min(kld for _, kld in better)
 
     def test_front_leaves_out_what_was_not_measured_and_is_not_beaten_by_it(self) -> None:
         levels = [a_level("Q8_0", 200), a_level("Q4_0", 100, kld=None), LOST]
