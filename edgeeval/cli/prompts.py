@@ -26,10 +26,17 @@ def list_sets(markdown: bool) -> None:
         rows.append(
             [loaded.id, loaded.header.kind, str(len(loaded.items)), *sizes, loaded.header.licence]
         )
-    costs = [["suite", "tokens a window", "samples (k)", "tokens a text", "cost repeats"]]
+    head = ["tokens a window", "samples (k)", "tokens a text", "of them read", "cost repeats"]
+    costs = [["suite", *head]]
     for name in suites:
         suite = load_suite(name)
-        spent = (suite.n_ctx, suite.samples, suite.max_tokens, suite.cost_repeats)
+        spent = (
+            suite.n_ctx,
+            suite.samples,
+            suite.max_tokens,
+            suite.answer_tokens,
+            suite.cost_repeats,
+        )
         costs.append([name, *map(str, spent)])
     for table in (rows, costs):
         click.echo(_markdown(table) if markdown else columns(table) + "\n")

@@ -65,9 +65,9 @@ def _judge(
 def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Finished) -> Results:
     """Score, compare and judge what was measured; nothing native runs here but the judge."""
     base_file = finished.reference
-    reference = read_measured(measurer, base_file, base_file, finished.plans)
+    reference = read_measured(measurer, base_file, base_file, finished.compared)
     levels = [
-        read_measured(measurer, level, base_file, finished.plans) for level in finished.complete
+        read_measured(measurer, level, base_file, finished.compared) for level in finished.complete
     ]
     again = read_measured(measurer, base_file, base_file, finished.second)
     judged, problems = None, tuple(finished.problems)

@@ -114,7 +114,7 @@ def _of_the_plans(finished: Finished) -> Iterator[str]:
     problems = {plan.content["template_problem"] for plan in finished.plans} - {""}
     for problem in sorted(problems):
         yield f"Chat prompts were given as plain text: {problem}."
-    excluded = [one for plan in finished.plans for one in plan.content["excluded"]]
+    excluded = [one for plan in finished.compared for one in plan.content["excluded"]]
     if excluded:
         first = excluded[0]
         yield (

@@ -24,6 +24,7 @@ SCORERS = {
     "refusal": "edgeeval.scores.refusal",
     "dialect": "edgeeval.scores.dialect",
     "align": "edgeeval.scores.align",
+    "align.kld": "edgeeval.scores.answers",
     "coherence": "edgeeval.scores.coherence",
     "cost": "edgeeval.scores.cost",
 }
