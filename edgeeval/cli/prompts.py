@@ -107,7 +107,7 @@ def import_data_set(
     drawn = f", {len(made.items)} of them drawn" if len(made.items) < made.n_found else ""
     click.echo(
         f"{made.header.id}: {made.n_found} items of {made.n_rows} rows, "
-        f"{len(made.problems)} problems{drawn}; only the suites standard and full take them",
+        f"{len(made.problems)} problems{drawn}; --prompts takes them",
         err=True,
     )
 

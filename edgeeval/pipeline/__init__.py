@@ -8,6 +8,7 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     measure.py   run every artifact, a few files at a time
     bundle.py    a reference's run in one file, for a machine that cannot hold it
     bundle_content.py  what stands in such a file, checked
+    deciding.py  which items decide a requirement
     forecast.py  what it would take, and what it could show
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """

@@ -22,22 +22,20 @@ from edgeeval.compare.power import (
     power,
     shipped_expectations,
 )
-from edgeeval.compare.verdicts import metric_id
 from edgeeval.errors import EdgeevalError, InputError, NotFetched
 from edgeeval.pipeline.bundle import foreign_of
+from edgeeval.pipeline.deciding import Decision, decisions
 from edgeeval.pipeline.ladder import Ladder, Rung
 from edgeeval.pipeline.measure import measurer_for
 from edgeeval.pipeline.request import Chosen, Request, choose, earlier_results
 from edgeeval.recipe import QUANTIZATION_TYPES, Recipe
-from edgeeval.records import Artifact, Requirement
+from edgeeval.records import Artifact
 from edgeeval.report import load_results
 from edgeeval.run.answers import KIND, answers_plan
 from edgeeval.run.device import Engine, find_engine
 from edgeeval.run.foreign import Plan, n_scored
 from edgeeval.run.schedule import Progress, prefilled_tokens
 from edgeeval.run.worker import run_job
-from edgeeval.scores import scorer
-from edgeeval.scores.table import Metric
 from edgeeval.store import Journal, Workspace, digest
 
 _BASE_BYTES = 200 << 20
@@ -327,22 +325,13 @@ class _Forecaster:
         sources = [*self._earlier(), ("levels of SmolLM2-135M", shipped_expectations())]
         names = [rung.name for rung in self.ladder.rungs]
         return tuple(
-            power(name, requirement, metric, n, len(names), sources)
-            for requirement, metric, n in self._required(plans)
+            power(name, one.requirement, one.metric, one.n, len(names), sources, one.key)
+            for one in self._decisions(plans)
             for name in names
         )
 
-    def _required(self, plans: Sequence[Plan]) -> list[tuple[Requirement, Metric, int]]:
-        """Return the requirements with their metric and the items that will decide them."""
-        found = []
-        for requirement in self.chosen.required:
-            for name in self.chosen.scorers:
-                module = scorer(name)
-                for metric in module.METRICS:
-                    n = sum(plan.n_items for plan in plans if plan.content["kind"] in module.KINDS)
-                    if metric.id == metric_id(requirement.metric) and n:
-                        found.append((requirement, metric, n))
-        return found
+    def _decisions(self, plans: Sequence[Plan]) -> list[Decision]:
+        return decisions(self.chosen.required, self.chosen.scorers, plans)
 
     def _earlier(self) -> list[tuple[str, Expected]]:
         """Return what earlier results of this recipe say, the newest first."""
@@ -362,10 +351,10 @@ class _Forecaster:
                 "`edgeeval quantize`."
             )
         n_levels = len(self.ladder.rungs)
-        for requirement, metric, n in self._required(plans):
-            if cannot_pass(requirement, metric, n, n_levels):
+        for one in self._decisions(plans):
+            if cannot_pass(one.requirement, one.metric, one.n, n_levels):
                 notes.append(
-                    f"{requirement.metric}: {n} items cannot show a limit of {requirement.limit:g} "
+                    f"{one.key}: {one.n} items cannot show a limit of {one.requirement.limit:g} "
                     "even if nothing changes; take a larger suite or another limit."
                 )
         return tuple(notes)

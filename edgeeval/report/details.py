@@ -153,6 +153,9 @@ def _group_table(having: list[tuple[str, MetricResult]]) -> GroupTable | None:
         for name, part in metric.by_set.items():
             texts.setdefault(f"set {name}", {})[level] = fmt.estimate(part, metric.unit)
         for name, part in metric.by_group.items():
+            if part.lower is None and part.upper is None and part.reason:
+                texts.setdefault(name, {})[level] = f"not measured ({part.reason})"
+                continue
             text = fmt.estimate(part, metric.unit)
             change = change_text(metric.delta_by_group.get(name), delta_unit(metric))
             if change != fmt.MISSING:

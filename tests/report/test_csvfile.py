@@ -39,7 +39,7 @@ def test_an_undefined_number_is_empty_and_says_why(rows: list[dict[str, str]]) -
 
 def test_groups_and_sets_have_lines_of_their_own(rows: list[dict[str, str]]) -> None:
     accuracy = [r for r in rows if r["level"] == "Q8_0" and r["key"] == "tasks.accuracy"]
-    assert [r["set"] for r in accuracy] == ["", "arc-easy", "", "", ""]
+    assert [r["set"] for r in accuracy] == ["", "arc-easy", "", "", "", ""]
     assert [r["group"] for r in accuracy][2:] == [
         "subject=biology",
         "subject=law | <b>",
