@@ -44,8 +44,10 @@ def test_groups_and_sets_have_lines_of_their_own(rows: list[dict[str, str]]) -> 
         "subject=biology",
         "subject=law | <b>",
         "subject=history",
+        "subject=law",
     ]
-    assert [bool(r["delta"]) for r in accuracy] == [True, False, True, False, False]
+    assert [bool(r["delta"]) for r in accuracy] == [True, False, True, False, False, False]
+    assert accuracy[-1]["reason"] == "needs at least 7 items, has 2"
 
 
 def test_a_set_in_the_key_fills_the_set_column(rows: list[dict[str, str]]) -> None:
