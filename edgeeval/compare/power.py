@@ -28,7 +28,7 @@ _OF_MEANS = ("mean", "bounded", "log_ratio", "sum_of_means")
 """Methods whose interval shrinks with the root of n."""
 
 Expected = Mapping[str, Mapping[str, tuple[float, float]]]
-"""Level -> metric -> value and spread of one item (cluster, window)."""
+"""Level -> metric, with its judge -> value and spread of one item (cluster, window)."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,14 @@ def _expected(
         if judged.value is None or judged.lower is None or judged.upper is None or n < 2:
             continue
         spread = (judged.upper - judged.lower) / 2 * math.sqrt(n) / t_quantile(ALPHA, n - 1)
-        found.append((metric_id(key), (judged.value, spread)))
+        found.append((_with_judge(key), (judged.value, spread)))
     return found
+
+
+def _with_judge(key: str) -> str:
+    """Return a key without k and set: what one judge or label found is nothing about another."""
+    judge = key.partition("@")[2]
+    return f"{metric_id(key)}@{judge}" if judge else metric_id(key)
 
 
 def power(
@@ -118,8 +124,10 @@ def power(
         key: of the metric; without it its id.
     """
     alpha = 2 * LEVEL_OF_ERROR / max(1, n_levels)
-    name = _FLIPS.get(metric.id, metric.id)
-    key = key or metric.id
+    asked = _with_judge(requirement.metric)
+    name = _FLIPS.get(metric.id, asked)
+    judge = requirement.metric.partition("@")[2]
+    key = f"{key}@{judge}" if key and judge else key or asked
     for basis, expected in sources:
         found = expected.get(level, {}).get(name)
         if found is not None:

@@ -136,12 +136,18 @@ class Measurer:
         Raises:
             EdgeevalError: it could not.
         """
-        if (foreign := self.settings.foreign) is not None:
-            return list(foreign.answers) if self.settings.answer_tokens else []
+        if self.settings.foreign is not None:
+            return self.plans_of_written(reference, plans)
         written = self.answered(plans)
         if self.lacks(reference, reference, written):
             self._run(reference, reference, written, set(), everything=True)
-        found = [self._answer_plan(reference, plan) for plan in written]
+        return self.plans_of_written(reference, plans)
+
+    def plans_of_written(self, reference: Artifact, plans: Sequence[Plan]) -> list[Plan]:
+        """Return the plans of answers that are all written; nothing is run."""
+        if (foreign := self.settings.foreign) is not None:
+            return list(foreign.answers) if self.settings.answer_tokens else []
+        found = [self._answer_plan(reference, plan) for plan in self.answered(plans)]
         return [plan for plan in found if plan.content["blocks"]]
 
     def answered(self, plans: Sequence[Plan]) -> list[Plan]:

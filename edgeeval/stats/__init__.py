@@ -4,7 +4,9 @@ Everything here is a pure function of numbers: no records, no files, no settings
 
     intervals.py   one interval method per kind of data
     cells.py       statistics that are made of several means
+    control.py     a difference sharpened by a reference that ran on more items
     resampling.py  what has no formula: BCa cluster bootstrap, permuted labels
+    discrimination.py  how well a judge tells two classes apart
     decisions.py   from an interval method to p-values, corrected over levels
     planning.py    what a sample can show before it is run, and what would decide
 
@@ -12,6 +14,7 @@ scipy is imported inside the functions, because `edgeeval --help` has to answer 
 """
 
 from edgeeval.stats.cells import CellItems, CellStatistic, cell_bootstrap, sum_of_means
+from edgeeval.stats.control import control_beta, control_variate
 from edgeeval.stats.decisions import (
     Direction,
     IntervalAt,
@@ -21,6 +24,7 @@ from edgeeval.stats.decisions import (
     smallest_alpha,
     tost_p,
 )
+from edgeeval.stats.discrimination import auc, share_difference
 from edgeeval.stats.intervals import (
     Interval,
     bounded_mean,
@@ -56,12 +60,15 @@ __all__ = [
     "IntervalAt",
     "PermutationGap",
     "TwoTests",
+    "auc",
     "bca_bootstrap",
     "bootstrap_distribution",
     "bounded_mean",
     "cell_bootstrap",
     "clopper_pearson",
     "cluster_mean",
+    "control_beta",
+    "control_variate",
     "delta80_mean",
     "delta80_paired_shares",
     "delta80_share",
@@ -73,6 +80,7 @@ __all__ = [
     "permutation_gap",
     "required_n_paired_shares",
     "required_n_scaled",
+    "share_difference",
     "smallest_alpha",
     "sum_of_means",
     "tost_p",
