@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 from pathlib import Path
 
@@ -53,3 +55,22 @@ def test_the_table_of_prompt_sets_is_the_one_that_the_command_prints() -> None:
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)]+)\)", README))
 def test_every_link_leads_somewhere(target: str) -> None:
     assert (_CHECKOUT / target).exists(), target
+
+
+_EXAMPLES = re.findall(
+    r"<!-- example -->\n```python\n(.*?)```\n\n```\n(.*?)```\n<!-- /example -->", README, re.DOTALL
+)
+
+
+def test_the_scorers_that_stand_alone_have_examples() -> None:
+    assert len(_EXAMPLES) == README.count("<!-- example -->") == 2
+
+
+@pytest.mark.parametrize(("code", "printed"), _EXAMPLES)
+def test_an_example_prints_what_stands_below_it(
+    code: str, printed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(_CHECKOUT)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(compile(code, "README.md", "exec"), {})
+    assert out.getvalue() == printed

@@ -104,10 +104,11 @@ def _print_power(found: "Forecast") -> None:
     click.echo(
         f"\nwhat the sample can show (δ80; expected changes: {', '.join(bases) or 'unknown'})"
     )
+    width = max(len(one.metric) for one in found.power)
     for one in found.power:
         shown = "unknown" if one.delta80 is None else f"{one.delta80:.3g}"
         word = {True: "would pass", False: "may stay open", None: "unknown"}[one.is_enough]
         click.echo(
-            f"{one.level:<24} {one.metric:<16} {one.kind} {one.limit:g}: δ80 {shown} "
+            f"{one.level:<24} {one.metric:<{width}} {one.kind} {one.limit:g}: δ80 {shown} "
             f"with {one.n:,}: {word}"
         )

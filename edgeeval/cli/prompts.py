@@ -26,10 +26,17 @@ def list_sets(markdown: bool) -> None:
         rows.append(
             [loaded.id, loaded.header.kind, str(len(loaded.items)), *sizes, loaded.header.licence]
         )
-    costs = [["suite", "tokens a window", "samples (k)", "tokens a text", "cost repeats"]]
+    head = ["tokens a window", "samples (k)", "tokens a text", "of them read", "cost repeats"]
+    costs = [["suite", *head]]
     for name in suites:
         suite = load_suite(name)
-        spent = (suite.n_ctx, suite.samples, suite.max_tokens, suite.cost_repeats)
+        spent = (
+            suite.n_ctx,
+            suite.samples,
+            suite.max_tokens,
+            suite.answer_tokens,
+            suite.cost_repeats,
+        )
         costs.append([name, *map(str, spent)])
     for table in (rows, costs):
         click.echo(_markdown(table) if markdown else columns(table) + "\n")
@@ -100,7 +107,7 @@ def import_data_set(
     drawn = f", {len(made.items)} of them drawn" if len(made.items) < made.n_found else ""
     click.echo(
         f"{made.header.id}: {made.n_found} items of {made.n_rows} rows, "
-        f"{len(made.problems)} problems{drawn}; only the suites standard and full take them",
+        f"{len(made.problems)} problems{drawn}; --prompts takes them",
         err=True,
     )
 

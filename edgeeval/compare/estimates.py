@@ -21,6 +21,7 @@ from edgeeval.records import Delta, Estimate, MetricResult
 from edgeeval.run.schedule import NOISY_SPREAD
 from edgeeval.scores.table import Metric, Score, ScoreTable
 from edgeeval.stats import Interval
+from edgeeval.stats.intervals import MINIMUM_CLUSTERS
 
 ALPHA = 0.05
 
@@ -73,9 +74,21 @@ def _n_reported(metric: Metric, scores: Sequence[Score], interval: Interval) -> 
 
 
 def _part(metric: Metric, scores: Sequence[Score]) -> Estimate:
-    """Estimate a group or a set: its mean is shown even where an interval has too few clusters."""
-    interval = transformed(metric, own_interval(metric, scores)(ALPHA))
+    """Estimate a group or a set; where it has too few items its mean stands without an interval."""
+    interval = _enough(transformed(metric, own_interval(metric, scores)(ALPHA)))
     return _estimate(interval, _n_reported(metric, scores, interval))
+
+
+def _part_delta(metric: Metric, pairs: Sequence[Pair]) -> Delta:
+    return Delta(**_estimate(_enough(paired_interval(metric, pairs)(ALPHA))).__dict__)
+
+
+def _enough(interval: Interval) -> Interval:
+    """Take the bounds from what a handful of items says: a group is not measured by it."""
+    if interval.reason or interval.n >= MINIMUM_CLUSTERS:
+        return interval
+    reason = f"needs at least {MINIMUM_CLUSTERS} items, has {interval.n}"
+    return interval._replace(lower=None, upper=None, reason=reason)
 
 
 def _parts(
@@ -84,7 +97,7 @@ def _parts(
     """Estimate parts by name, and what those that the reference has differ by."""
     own = {name: _part(metric, scores) for name, scores in level.items()}
     paired = {name: _pairs(level[name], reference[name]) for name in level if name in reference}
-    return own, {name: _delta(paired_interval(metric, pairs)) for name, pairs in paired.items()}
+    return own, {name: _part_delta(metric, pairs) for name, pairs in paired.items()}
 
 
 def _by_group(scores: Iterable[Score]) -> dict[str, list[Score]]:
@@ -142,6 +155,11 @@ def _lost_share(scores: Iterable[Score], base: Iterable[Score]) -> float:
     return len(lost) / len(expected) if expected else 0.0
 
 
+def _set_of(key: str) -> str:
+    """Return the set or pool that a key names, where several have one each."""
+    return key.partition("@")[0].partition("/")[2]
+
+
 def _evidence(
     key: str, level: Sequence[ScoreTable], reference: Sequence[ScoreTable]
 ) -> MetricEvidence:
@@ -170,7 +188,7 @@ def _evidence(
     )
     result = MetricResult(
         key=key,
-        title=metric.title,
+        title=f"{metric.title}, {set_id}" if (set_id := _set_of(key)) else metric.title,
         unit=metric.unit,
         direction=metric.direction,
         value=own.value,

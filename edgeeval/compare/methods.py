@@ -17,6 +17,7 @@ Everything is made ready once and asked at several alphas: a p-value needs some 
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ import numpy as np
 from edgeeval import stats
 from edgeeval.scores.table import Metric, Score, ScoreTable
 from edgeeval.stats import CellItems, Interval
+from edgeeval.stats.intervals import MINIMUM_CLUSTERS
 
 IntervalAt = Callable[[float], Interval]
 """Two-sided alpha -> interval."""
@@ -166,16 +168,25 @@ def quantile_interval(metric: Metric, tables: Sequence[ScoreTable], alpha: float
     return stats.order_statistic(tokens, metric.quantile, alpha)
 
 
+def _of_large_groups(metric: Metric, scores: Sequence[Score]) -> tuple[list[Score], list[str]]:
+    """Return the scores of groups that can be told from noise, and the names of the others."""
+    sizes = Counter(score.groups[metric.group_by] for score in scores)
+    small = sorted(name for name, size in sizes.items() if size < MINIMUM_CLUSTERS)
+    return [score for score in scores if score.groups[metric.group_by] not in small], small
+
+
 def group_statistic(metric: Metric, scores: Sequence[Score]) -> tuple[Interval, str] | None:
     """Return a statistic of groups, with what a reader must know beside it; None for another."""
     if metric.method not in _OF_GROUPS:
         return None
-    scored = usable(scores)
+    scored, small = _of_large_groups(metric, usable(scores))
     if not scored:
-        return _undefined(metric.method, "no item names a group"), ""
+        missing = f"no group has {MINIMUM_CLUSTERS} items" if small else "no item names a group"
+        return _undefined(metric.method, missing), ""
     if reason := not_finite(scored):
         return _undefined(metric.method, reason), ""
     values, groups = values_of(scored), [score.groups[metric.group_by] for score in scored]
+    without = f"; without {', '.join(small)}: fewer than {MINIMUM_CLUSTERS} items" if small else ""
     if metric.method == "group_worst":
         means = {
             group: float(np.mean([v for v, g in zip(values, groups, strict=True) if g == group]))
@@ -183,10 +194,11 @@ def group_statistic(metric: Metric, scores: Sequence[Score]) -> tuple[Interval, 
         }
         worst = max(means, key=lambda group: abs(means[group]))
         value = abs(means[worst])
-        note = f"{worst}: {means[worst]:+.3f}"
+        note = f"{worst}: {means[worst]:+.3f}{without}"
         return Interval(value, None, None, len(values), "largest of the groups", _BARE), note
     gap = stats.permutation_gap(values, groups, seed=_SEED)
     if gap.adjusted is None:
         return _undefined("permutation", gap.reason), ""
     note = f"gap {gap.gap:.3f}, {gap.null_mean:.3f} under shuffled labels, p = {gap.p:.3f}"
+    note += without
     return Interval(gap.adjusted, None, None, len(values), "permutation", _BARE), note

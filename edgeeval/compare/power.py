@@ -6,7 +6,6 @@ quant_recipes/tables/expected.yaml (measured on one small model, and called so).
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from edgeeval.compare.verdicts import LEVEL_OF_ERROR, metric_id
 from edgeeval.errors import InputError
 from edgeeval.records import LevelResult, Requirement, Results
 from edgeeval.resources import data_dir
-from edgeeval.scores import SCORERS, scorer
+from edgeeval.scores import lm
 from edgeeval.scores.table import Metric
 from edgeeval.stats import Interval
 from edgeeval.stats.intervals import MINIMUM_CLUSTERS, t_quantile
@@ -43,6 +42,7 @@ class Power:
 
     level: str
     metric: str
+    """Its key: with the set or the pool where several decide apart."""
     kind: str
     limit: float
     n: int
@@ -72,20 +72,18 @@ def expectations_of(results: Results) -> Expected:
     The spread of one item is taken back out of the interval: half its width, over t and 1/√n. An
     item is what a plan counts (for lm.* a window, where a report counts tokens).
     """
-    counts = _item_counts(results)
-    return {level.name: dict(_expected(level, counts)) for level in results.levels}
+    counts = _window_counts(results)
+    found = {}
+    for level in results.levels:  # of several sets, the one whose items differ most
+        by_spread = sorted(_expected(level, counts), key=lambda one: one[1][1])
+        found[level.name] = dict(by_spread)
+    return found
 
 
-def _item_counts(results: Results) -> dict[str, int]:
-    """Return metric -> the items that were run for it."""
-    per_kind: Counter[str] = Counter()
-    for one in results.prompt_sets:
-        per_kind[one.kind] += one.n_items
-    return {
-        metric.id: sum(per_kind[kind] for kind in module.KINDS)
-        for module in map(scorer, SCORERS)
-        for metric in module.METRICS
-    }
+def _window_counts(results: Results) -> dict[str, int]:
+    """Return metric -> the windows that were run for it."""
+    n_windows = sum(one.n_items for one in results.prompt_sets if one.kind in lm.KINDS)
+    return {metric.id: n_windows for metric in lm.METRICS}
 
 
 def _expected(
@@ -94,7 +92,8 @@ def _expected(
     found = []
     for key, metric in level.metrics.items():
         judged = metric.delta or metric.estimate
-        n = counts.get(metric_id(key), 0)
+        # A report counts the tokens of windows, and the items of everything else.
+        n = counts.get(metric_id(key), judged.n)
         if judged.value is None or judged.lower is None or judged.upper is None or n < 2:
             continue
         spread = (judged.upper - judged.lower) / 2 * math.sqrt(n) / t_quantile(ALPHA, n - 1)
@@ -115,6 +114,7 @@ def power(
     n: int,
     n_levels: int,
     sources: Sequence[tuple[str, Expected]],
+    key: str = "",
 ) -> Power:
     """Return what n items can show of a requirement.
 
@@ -126,16 +126,19 @@ def power(
         n_levels: over which Holm's correction goes; the first of them is held against the smallest
             alpha, and so is this one.
         sources: expectations with what they rest on, the best first.
+        key: of the metric; without it its id.
     """
     alpha = 2 * LEVEL_OF_ERROR / max(1, n_levels)
     asked = _with_judge(requirement.metric)
     name = _FLIPS.get(metric.id, asked)
+    judge = requirement.metric.partition("@")[2]
+    key = f"{key}@{judge}" if key and judge else key or asked
     for basis, expected in sources:
         found = expected.get(level, {}).get(name)
         if found is not None:
             value = _delta80(requirement, metric, n, alpha, found)
-            return Power(level, asked, requirement.kind, requirement.limit, n, value, basis)
-    return Power(level, asked, requirement.kind, requirement.limit, n, None, "")
+            return Power(level, key, requirement.kind, requirement.limit, n, value, basis)
+    return Power(level, key, requirement.kind, requirement.limit, n, None, "")
 
 
 def _delta80(

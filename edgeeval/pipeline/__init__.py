@@ -121,6 +121,8 @@ def bundle(
         ladder = Ladder(request, workspace, engine, progress, None)
         run = Measurement(request, ladder, measurer, progress).run_reference()
         progress(f"{run.reference.name}: writing {target}")
-        write_bundle(target, measurer, run.reference, run.plans, run.second, request.limit)
+        write_bundle(
+            target, measurer, run.reference, run.plans, run.answers, run.second, request.limit
+        )
         if request.keep in ("none", "levels"):
             ladder.reference.delete(run.reference)

@@ -3,15 +3,17 @@
 A bundle is a tar file, not compressed: log-probabilities are noise to a compressor.
 
     manifest.json          what it is, its own hash and that of every other file
-    plans/<n>.json         token plans, in order; those of the second run behind the others
+    plans/<n>.json         token plans, in order: of the sets, of the answers that are read, and
+                           of the second run
     runs/<n>/              journal and arrays of the reference on that plan
-    logprobs/<n>/          its log-probabilities, a file a block of windows
+    logprobs/<n>/          its log-probabilities, a file a block of windows or answers
 
 It comes from a stranger: only these names are unpacked, each file is held against its hash, what
 stands in them is checked (bundle_content.py), and nothing in it is run or unpickled.
 """
 
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -29,6 +31,7 @@ from edgeeval.pipeline.bundle_content import check_plan, check_run
 from edgeeval.pipeline.request import Request
 from edgeeval.prompts import Suite
 from edgeeval.prompts.load import Header
+from edgeeval.run.answers import KIND
 from edgeeval.run.foreign import Foreign, Plan
 from edgeeval.run.plan import PLANNER_VERSION
 from edgeeval.run.schedule import RUN_VERSION, Measurer
@@ -58,6 +61,7 @@ def write_bundle(
     measurer: Measurer,
     reference: records.Artifact,
     plans: Sequence[Plan],
+    answers: Sequence[Plan],
     second: Sequence[Plan],
     limit: int | None,
 ) -> None:
@@ -68,13 +72,15 @@ def write_bundle(
         measurer: whose runs and log-probabilities.
         reference: the artifact that ran.
         plans: what it ran, log-probabilities of windows kept.
+        answers: plans that have its answers read, log-probabilities kept.
         second: its plans in blocks of another size, if it ran those.
         limit: items a set that it was limited to.
 
     Raises:
         InputError: the disk cannot hold it.
     """
-    files = list(_files(measurer, reference, [*plans, *second], len(plans)))
+    compared = [*plans, *answers]
+    files = list(_files(measurer, reference, [*compared, *second], len(compared)))
     engine = measurer.settings.engine
     manifest = {
         "schema": _SCHEMA,
@@ -114,7 +120,7 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _files(
-    measurer: Measurer, reference: records.Artifact, plans: Sequence[Plan], n_first: int
+    measurer: Measurer, reference: records.Artifact, plans: Sequence[Plan], n_compared: int
 ) -> Iterator[tuple[str, Path]]:
     """Yield every file of a bundle: its name in there, and where it is."""
     for number, plan in enumerate(plans):
@@ -123,7 +129,7 @@ def _files(
         yield f"runs/{number}/journal.jsonl", run / "journal.jsonl"
         for path in sorted((run / "arrays").glob("*.npy")):
             yield f"runs/{number}/arrays/{path.name}", path
-        if number < n_first and plan.content["primitive"] == "windows":
+        if number < n_compared and plan.diverges:
             for path in sorted(measurer.logprobs_dir(reference, plan).glob("*.npy")):
                 yield f"logprobs/{number}/{path.name}", path
 
@@ -236,9 +242,10 @@ def _manifest(path: Path, text: bytes) -> dict[str, Any]:
 def _settle(path: Path, folder: Path, manifest: dict[str, Any]) -> None:
     """Check what was unpacked, and put each run where its plan's hash says."""
     foreign = _read(path, folder, manifest)
-    for number, plan in enumerate([*foreign.plans, *foreign.second]):
+    compared = [*foreign.plans, *foreign.answers]
+    for number, plan in enumerate([*compared, *foreign.second]):
         run, logprobs = (folder / kind / str(number) for kind in ("runs", "logprobs"))
-        is_compared = number < len(foreign.plans) and plan.content["primitive"] == "windows"
+        is_compared = number < len(compared) and plan.diverges
         try:
             check_run(plan.content, run, logprobs if is_compared else None)
         except InputError as error:
@@ -268,12 +275,14 @@ def _read(path: Path, folder: Path, manifest: dict[str, Any]) -> Foreign:
         raise InputError(f"{path}: its {_MANIFEST}: {reason}; get it again") from None
     n_plans = len(list((folder / "plans").glob("*.json")))
     plans = [_plan(path, folder / "plans" / f"{number}.json") for number in range(n_plans)]
-    first, second = plans[: len(foreign.headers)], plans[len(foreign.headers) :]
+    first, rest = plans[: len(foreign.headers)], plans[len(foreign.headers) :]
+    answers = list(itertools.takewhile(lambda plan: plan.content["kind"] == KIND, rest))
+    second = rest[len(answers) :]
     sets = [(header.id, header.kind) for header in foreign.headers]
     named = [(plan.content["set_id"], plan.content["kind"]) for plan in first]
     if not sets or sets != named or len({plan.sha256 for plan in plans}) < len(plans):
         raise InputError(f"{path}: its plans are not those of its prompt sets; refused")
-    return replace(foreign, plans=tuple(first), second=tuple(second))
+    return replace(foreign, plans=tuple(first), answers=tuple(answers), second=tuple(second))
 
 
 def _plan(bundle: Path, path: Path) -> Plan:

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from edgeeval.errors import InputError
+from edgeeval.run.foreign import n_scored
 from edgeeval.run.worker import logprob_file
 from edgeeval.store import Journal
 
@@ -38,10 +39,9 @@ class _Item(_Part):
     groups: dict[str, str]
 
 
-class _Window(_Item):
+class _Answer(_Item):
     tokens: _Tokens
     first: int = Field(ge=0)
-    n_bytes: _Count
 
     @property
     def n_scored(self) -> int:
@@ -52,6 +52,10 @@ class _Window(_Item):
 
     def n_sequences_of(self, samples: int) -> int:
         return 1
+
+
+class _Window(_Answer):
+    n_bytes: _Count
 
 
 class _Options(_Item):
@@ -101,7 +105,7 @@ class _Excluded(_Part):
     reason: str
 
 
-_AnyItem = TypeVar("_AnyItem", _Window, _Options, _Prompt)
+_AnyItem = TypeVar("_AnyItem", _Window, _Answer, _Options, _Prompt)
 _Result = TypeVar("_Result", bound="_Scored")
 
 
@@ -116,7 +120,7 @@ class _Plan(_Part, Generic[_AnyItem]):
     set_sha256: _Text
     kind: _Text
     pool: _Text
-    primitive: Literal["windows", "options", "generate"]
+    primitive: Literal["windows", "answers", "options", "generate"]
     template_problem: str
     vocabulary_sha256: _Text
     n_vocab: Annotated[int, Field(ge=1, le=1 << 24)]
@@ -151,10 +155,10 @@ class _Plan(_Part, Generic[_AnyItem]):
 def _require_even(block: _Block[Any]) -> None:
     """Refuse windows of unequal lengths, and options whose bytes were not all counted."""
     windows = [item for item in block.items if isinstance(item, _Window)]
-    if len({(len(one.tokens), one.first) for one in windows}) > 1 or any(
-        one.n_scored < 1 for one in windows
-    ):
+    if len({(len(one.tokens), one.first) for one in windows}) > 1:
         raise ValueError(f"block {block.id}: its windows are not of one shape")
+    if any(isinstance(item, _Answer) and item.n_scored < 1 for item in block.items):
+        raise ValueError(f"block {block.id}: nothing is scored of an item")
     for item in block.items:
         if isinstance(item, _Options) and len(item.n_bytes) != len(item.options):
             raise ValueError(f"{item.id}: {len(item.options)} options, {len(item.n_bytes)} sizes")
@@ -184,17 +188,19 @@ class _Line(_Part, Generic[_Result]):
     items: list[_Result]
 
 
-class _WindowsLine(_Line[_Scored]):
+class _TokensLine(_Line[_Scored]):
     nll: _Array
 
 
 _PLANS: dict[str, TypeAdapter[Any]] = {
     "windows": TypeAdapter(_Plan[_Window]),
+    "answers": TypeAdapter(_Plan[_Answer]),
     "options": TypeAdapter(_Plan[_Options]),
     "generate": TypeAdapter(_Plan[_Prompt]),
 }
 _LINES: dict[str, TypeAdapter[Any]] = {
-    "windows": TypeAdapter(_WindowsLine),
+    "windows": TypeAdapter(_TokensLine),
+    "answers": TypeAdapter(_TokensLine),
     "options": TypeAdapter(_Line[_Chosen]),
     "generate": TypeAdapter(_Line[_Written]),
 }
@@ -243,11 +249,11 @@ def check_run(plan: Mapping[str, Any], run: Path, logprobs: Path | None) -> None
         line, here = lines[block_id], f"{where}: block {block_id}"
         if [one.id for one in line.items] != [item["id"] for item in items]:
             raise InputError(f"{here}: its items are not those of its plan")
-        if isinstance(line, _WindowsLine):
-            shape = (len(items), len(items[0]["tokens"]) - 1 - items[0]["first"])
-            _check_array(run / "arrays" / line.nll, shape, here)
+        if isinstance(line, _TokensLine):
+            n_rows = sum(map(n_scored, items))
+            _check_array(run / "arrays" / line.nll, (n_rows,), here)
             if logprobs is not None:
-                table = (shape[0] * shape[1], plan["n_vocab"])
+                table = (n_rows, plan["n_vocab"])
                 _check_array(logprob_file(logprobs, block_id), table, here)
         elif not all(_is_whole(plan, *pair) for pair in zip(items, line.items, strict=True)):
             raise InputError(f"{here}: an item lacks results")
@@ -259,14 +265,15 @@ def _is_whole(plan: Mapping[str, Any], item: Mapping[str, Any], result: Any) -> 
     return [text.sample for text in result.texts] == list(range(-1, plan["generation"]["samples"]))
 
 
-def _check_array(path: Path, shape: tuple[int, int], where: str) -> None:
+def _check_array(path: Path, shape: tuple[int, ...], where: str) -> None:
     """Refuse what is no array of finite numbers; a mapped file is never unpickled."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError):
         raise InputError(f"{where}: {path.name} is not there, or no array of numbers") from None
     if array.dtype != np.float32 or array.shape != shape:
-        raise InputError(f"{where}: {path.name} does not hold {shape[0]} times {shape[1]} numbers")
+        size = " times ".join(map(str, shape))
+        raise InputError(f"{where}: {path.name} does not hold {size} numbers")
     if not all(np.isfinite(row).all() for row in array):  # a row at a time: it may be large
         raise InputError(f"{where}: {path.name}: a number is not finite")
 

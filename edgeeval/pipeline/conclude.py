@@ -93,9 +93,9 @@ def read_material(
         EdgeevalError: something planned has no result.
     """
     base = finished.reference
-    reference = read_measured(measurer, base, base, finished.plans)
+    reference = read_measured(measurer, base, base, finished.compared)
     levels = tuple(
-        read_measured(measurer, level, base, finished.plans) for level in finished.complete
+        read_measured(measurer, level, base, finished.compared) for level in finished.complete
     )
     again = read_measured(measurer, base, base, finished.second)
     texts = texts_to_judge(chosen, [reference, *levels, again])

@@ -62,10 +62,12 @@ class Evidence:
         made_with = [asdict(self.engine), asdict(self.environment)]
         return digest([self.schema, asked, measured, len(self.problems), made_with, self.pieces])
 
-    def finished(self, plans: Sequence[Plan], second: Sequence[Plan]) -> Finished:
+    def finished(
+        self, plans: Sequence[Plan], second: Sequence[Plan], answers: Sequence[Plan]
+    ) -> Finished:
         """Return what measuring left behind, with its plans read again."""
         return Finished(
-            self.reference, plans, second, self.order, self.levels, self.lost, self.same,
+            self.reference, plans, second, answers, self.order, self.levels, self.lost, self.same,
             list(self.problems),
         )  # fmt: skip
 
@@ -107,7 +109,7 @@ def gather(
 
 def _pieces(measurer: Measurer, finished: Finished) -> Iterator[tuple[Path, str]]:
     root = measurer.workspace.root
-    for plan in (*finished.plans, *finished.second):
+    for plan in (*finished.compared, *finished.second):
         yield plan.path.relative_to(root), plan.sha256
     for folder in run_folders(measurer, finished):
         journal = folder / "journal.jsonl"
@@ -117,12 +119,12 @@ def _pieces(measurer: Measurer, finished: Finished) -> Iterator[tuple[Path, str]
 def run_folders(measurer: Measurer, finished: Finished) -> Iterator[Path]:
     """Yield the folder of every run and divergence that the numbers come from."""
     reference = finished.reference
-    for plan in (*finished.plans, *finished.second):
+    for plan in (*finished.compared, *finished.second):
         yield measurer.run_dir(reference, plan)
-    for plan in finished.plans:
+    for plan in finished.compared:
         for level in finished.complete:
             yield measurer.run_dir(level, plan)
-            if plan.content["primitive"] == "windows" and level.sha256 != reference.sha256:
+            if plan.diverges and level.sha256 != reference.sha256:
                 yield measurer.divergence_dir(level, reference, plan)
 
 

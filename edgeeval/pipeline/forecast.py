@@ -24,8 +24,9 @@ from edgeeval.pipeline.request import Chosen, Request, choose
 from edgeeval.pipeline.sample import power_of, samples_of, too_small, unmeasurable
 from edgeeval.recipe import QUANTIZATION_TYPES, Recipe
 from edgeeval.records import Artifact
+from edgeeval.run.answers import KIND, answers_plan
 from edgeeval.run.device import Engine, find_engine
-from edgeeval.run.foreign import Plan
+from edgeeval.run.foreign import Plan, n_scored
 from edgeeval.run.schedule import Progress, prefilled_tokens
 from edgeeval.run.worker import run_job
 from edgeeval.store import Journal, Workspace, digest
@@ -192,14 +193,15 @@ class _Forecaster:
         files = self._files(reference, present)
         planned_with = reference or present
         plans = self.measurer.plans(planned_with) if planned_with else []
-        sets = tuple(_planned_set(plan) for plan in plans)
+        compared = [*plans, *self._answers(reference, plans)]
+        sets = tuple(_planned_set(plan) for plan in compared)
         rates = self._rates(present) if present else {}
-        pending = self._pending(reference, plans)
+        pending = self._pending(reference, compared)
         return Forecast(
             files=files,
-            disk_needed_bytes=self._disk_bytes(files, plans),
+            disk_needed_bytes=self._disk_bytes(files, compared),
             disk_free_bytes=shutil.disk_usage(self.workspace.folder()).free,
-            memory_needed_bytes=_memory_bytes(present, files, plans) if present else None,
+            memory_needed_bytes=_memory_bytes(present, files, compared) if present else None,
             memory_bytes=psutil.virtual_memory().total,
             sets=sets,
             blocks_done=sum(one.n_blocks for one in sets) * len(pending) - sum(pending.values()),
@@ -210,6 +212,15 @@ class _Forecaster:
             power=self._power(plans),
             notes=self._notes(plans, present),
         )
+
+    def _answers(self, reference: Artifact | None, plans: Sequence[Plan]) -> list[Plan]:
+        """Return the plans of answers: as they are, or as long as they can get."""
+        measurer = self.measurer
+        written = measurer.answered(plans)
+        if reference is not None and not measurer.lacks(reference, reference, written):
+            return measurer.answer_plans(reference, plans)
+        n_tokens = measurer.settings.answer_tokens
+        return [_longest_answers(plan, n_tokens) for plan in written]
 
     def _files(
         self, reference: Artifact | None, present: Artifact | None
@@ -329,6 +340,12 @@ def _items(plan: Plan) -> list[dict[str, Any]]:
     return [item for block in plan.content["blocks"] for item in block["items"]]
 
 
+def _longest_answers(plan: Plan, n_tokens: int) -> Plan:
+    written = {item["id"]: [0] * n_tokens for item in _items(plan)}
+    content = answers_plan(plan.content, written, n_tokens)
+    return Plan(plan.path, content, digest(content))
+
+
 def _planned_set(plan: Plan) -> PlannedSet:
     items, content = _items(plan), plan.content
     generated = 0
@@ -336,7 +353,7 @@ def _planned_set(plan: Plan) -> PlannedSet:
         generation = content["generation"]
         generated = len(items) * (1 + generation["samples"]) * generation["max_tokens"]
     return PlannedSet(
-        id=content["set_id"],
+        id=content["set_id"] + (", answers" if content["kind"] == KIND else ""),
         kind=content["kind"],
         n_items=plan.n_items,
         prefill_tokens=sum(map(prefilled_tokens, items)),
@@ -346,10 +363,9 @@ def _planned_set(plan: Plan) -> PlannedSet:
 
 
 def _logprob_bytes(plan: Plan) -> int:
-    if plan.content["primitive"] != "windows":
+    if not plan.diverges:
         return 0
-    n_scored = sum(len(item["tokens"]) - 1 - item["first"] for item in _items(plan))
-    return int(n_scored * plan.content["n_vocab"] * 4)
+    return int(sum(map(n_scored, _items(plan))) * plan.content["n_vocab"] * 4)
 
 
 def _memory_bytes(present: Artifact, files: Sequence[PlannedFile], plans: Sequence[Plan]) -> int:
@@ -368,7 +384,7 @@ def _scored_rows(plan: Plan) -> int:
 
     def rows(item: dict[str, Any]) -> int:
         if "tokens" in item:
-            return len(item["tokens"]) - 1 - int(item["first"])
+            return n_scored(item)
         return sum(map(len, item["options"])) if "options" in item else int(item["n_sequences"])
 
     return max(sum(map(rows, block["items"])) for block in plan.content["blocks"])

@@ -28,6 +28,8 @@ class Finished:
     plans: Sequence[Plan]
     second: Sequence[Plan]
     """Plans of the reference's run in blocks of another size; empty where the suite has none."""
+    answers: Sequence[Plan]
+    """Plans that have the reference's answers read; empty where the suite measures none."""
     order: tuple[str, ...]
     """Names of all levels as they were given."""
     levels: dict[str, Artifact] = field(default_factory=dict)
@@ -38,6 +40,11 @@ class Finished:
     """Level name -> the level that computes the same and was measured in its place."""
     problems: list[str] = field(default_factory=list)
     """What else could not be measured, in sentences."""
+
+    @property
+    def compared(self) -> list[Plan]:
+        """Every plan that the reference and the levels ran."""
+        return [*self.plans, *self.answers]
 
     @property
     def complete(self) -> list[Artifact]:
@@ -54,6 +61,7 @@ def settings_for(request: Request, chosen: Chosen, engine: Engine) -> Settings:
         sets=chosen.sets,
         seed=chosen.foreign.seed if chosen.foreign else request.seed,
         with_cost="cost" in chosen.scorers,
+        answer_tokens=chosen.suite.answer_tokens if "align.kld" in chosen.scorers else 0,
         cache_bytes=request.cache_bytes,
         foreign=chosen.foreign,
     )
@@ -103,10 +111,12 @@ class Measurement:
         self._reference = self._ladder.reference.known() or self._ladder.reference.make()
         if not self._measurer.has_plans(self._reference):
             self._need_reference()
+        plans = self._measurer.plans(self._reference)
         measured = Finished(
             self._reference,
-            self._measurer.plans(self._reference),
+            plans,
             (),
+            self._answers(plans),
             tuple(rung.name for rung in self._ladder.rungs),
         )
         groups = self._groups()
@@ -130,13 +140,24 @@ class Measurement:
         """
         self._reference = self._ladder.reference.make()
         plans = self._measurer.plans(self._reference)
+        answers = self._answers(plans)
         try:
-            self._measurer.measure_reference(self._reference, plans)
+            self._measurer.measure_reference(self._reference, [*plans, *answers])
         except InputError:
             raise
         except EdgeevalError as error:
             raise ReferenceFailed(f"the reference could not be measured: {error}") from None
-        return Finished(self._reference, plans, self._second_plan(), ())
+        return Finished(self._reference, plans, self._second_plan(), answers, ())
+
+    def _answers(self, plans: Sequence[Plan]) -> list[Plan]:
+        """Have the reference write what the levels will read, and plan that."""
+        measurer = self._measurer
+        if measurer.lacks(self._reference, self._reference, measurer.answered(plans)):
+            self._need_reference()
+        try:
+            return measurer.answer_plans(self._reference, plans)
+        except EdgeevalError as error:
+            raise ReferenceFailed(f"the reference could not be measured: {error}") from None
 
     def _groups(self) -> list[Sequence[Rung]]:
         rungs = self._ladder.rungs
@@ -151,7 +172,7 @@ class Measurement:
     def _measure_group(self, measured: Finished, group: Sequence[Rung], *, is_last: bool) -> None:
         levels = [one for rung in group if (one := self._obtain(measured, rung)) is not None]
         measurer, reference = self._measurer, self._reference
-        if any(measurer.lacks(one, reference, measured.plans) for one in (reference, *levels)):
+        if any(measurer.lacks(one, reference, measured.compared) for one in (reference, *levels)):
             self._need_reference()
         lost = self._run(measured, levels, keep_logprobs=not is_last)
         measured.lost |= lost
@@ -172,7 +193,7 @@ class Measurement:
     ) -> dict[str, str]:
         try:
             return self._measurer.measure(
-                self._reference, levels, measured.plans, keep_logprobs=keep_logprobs
+                self._reference, levels, measured.compared, keep_logprobs=keep_logprobs
             )
         except InputError:
             raise
@@ -183,7 +204,7 @@ class Measurement:
         """Return a level's artifact, with its file unless everything of it is measured."""
         try:
             artifact = rung.known()
-            if artifact is None or not self._is_there_or_done(artifact, measured.plans):
+            if artifact is None or not self._is_there_or_done(artifact, measured.compared):
                 if rung.is_ours:
                     self._need_reference()
                 artifact = rung.make()

@@ -267,9 +267,9 @@ def chosen_sets(request: Request, suite: Suite, scorers: Sequence[str]) -> tuple
                 f"{path}: nothing that is measured here reads a set of kind "
                 f"{prompt_set.header.kind!r}; leave it out, or --only"
             )
-        size = prompt_set.header.suites.get(suite.name, WHOLE_FILE)
-        if size:
-            chosen.append(ChosenSet(prompt_set, path, size))
+        # Who names a set wants it: a suite that takes none of it takes all.
+        size = prompt_set.header.suites.get(suite.name) or WHOLE_FILE
+        chosen.append(ChosenSet(prompt_set, path, size))
     wanted = [one for one in chosen if one.prompt_set.header.kind in kinds]
     ids = [one.prompt_set.id for one in wanted]
     for set_id in ids:

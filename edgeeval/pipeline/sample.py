@@ -28,44 +28,70 @@ class Sample(NamedTuple):
 
     requirement: Requirement
     metric: Metric
-    pool: str
-    """Whose sets are averaged together."""
+    key: str
+    """The metric's id, with the set or the pool behind it where there are several."""
     n: int
-    """Items; of those that the metric reads only a part of, at most."""
+    """Items, several questions about one as one."""
     n_clusters: int
     """Their templates, windows."""
 
 
 def samples_of(chosen: Chosen, plans: Sequence[Plan]) -> list[Sample]:
-    """Return the requirements with the items that will decide them."""
+    """Return what will decide each requirement: one entry a key, none where nothing will.
+
+    As the estimates do afterwards: sets of one pool decide together, each other set alone, and an
+    item decides only what it says something about.
+    """
+    return samples(chosen.required, chosen.scorers, plans)
+
+
+def samples(
+    required: Sequence[Requirement], scorers: Sequence[str], plans: Sequence[Plan]
+) -> list[Sample]:
+    """Return what will decide each of these requirements, by these scorers."""
     found = []
-    for requirement in chosen.required:
-        for name in chosen.scorers:
-            module = scorer(name)
-            for metric in module.METRICS:
+    for requirement in required:
+        for name in scorers:
+            for metric in scorer(name).METRICS:
                 if metric.id == metric_id(requirement.metric):
-                    pools = _pools([one for one in plans if one.content["kind"] in module.KINDS])
-                    found += [Sample(requirement, metric, pool, *n) for pool, n in pools.items()]
+                    found += _of_metric(requirement, name, metric, plans)
     return found
 
 
-def _pools(plans: Sequence[Plan]) -> dict[str, tuple[int, int]]:
-    """Return pool -> items and clusters, of the pools that have any."""
-    items: dict[str, int] = {}
-    clusters: dict[str, set[str]] = {}
+def _of_metric(
+    requirement: Requirement, name: str, metric: Metric, plans: Sequence[Plan]
+) -> list[Sample]:
+    pools: dict[str, dict[str, tuple[int, int]]] = {}
     for plan in plans:
-        pool, set_id = plan.content["pool"], plan.content["set_id"]
-        asked = [item for block in plan.content["blocks"] for item in block["items"]]
-        if asked:
-            items[pool] = items.get(pool, 0) + plan.n_items
-            names = {f"{set_id}/{item['template_id']}" for item in asked}
-            clusters.setdefault(pool, set()).update(names)
-    return {pool: (n, len(clusters[pool])) for pool, n in items.items()}
+        if plan.content["kind"] in scorer(name).KINDS:
+            n_items, n_clusters = _counted(name, metric, plan)
+            if n_items:
+                of_pool = pools.setdefault(plan.content["pool"], {})
+                of_pool[plan.content["set_id"]] = n_items, n_clusters
+    wanted = requirement.metric.partition("@")[0].partition("/")[2]
+    found = []
+    for pool, sizes in pools.items():
+        own = pool if len(sizes) > 1 else next(iter(sizes))
+        if wanted in ("", own):
+            key = f"{metric.id}/{own}" if len(pools) > 1 else metric.id
+            n_items, n_clusters = (sum(counts) for counts in zip(*sizes.values(), strict=True))
+            found.append(Sample(requirement, metric, key, n_items, n_clusters))
+    return found
 
 
-def unmeasurable(request: Request, chosen: Chosen, samples: Sequence[Sample]) -> list[str]:
+def _counted(name: str, metric: Metric, plan: Plan) -> tuple[int, int]:
+    """Count the items of a plan that a metric is made of, and their templates."""
+    counts = getattr(scorer(name), "counts", lambda metric, item: True)
+    asked = [
+        item for block in plan.content["blocks"] for item in block["items"] if counts(metric, item)
+    ]
+    items = {item.get("item", item["id"]) for item in asked}
+    return len(items), len({item["template_id"] for item in asked})
+
+
+def unmeasurable(request: Request, chosen: Chosen, sampled: Sequence[Sample]) -> list[str]:
     """Say which requirements nothing in this evaluation measures, and why."""
-    sampled = {one.requirement.metric for one in samples}
+    decided = {one.requirement.metric for one in sampled}
     found = []
     for requirement in chosen.required:
         name = metric_id(requirement.metric)
@@ -73,7 +99,7 @@ def unmeasurable(request: Request, chosen: Chosen, samples: Sequence[Sample]) ->
         kinds = scorer(prefix).KINDS
         if prefix not in chosen.scorers or not is_selected(name, request.only):
             why = f"--only leaves {name} out"
-        elif kinds and requirement.metric not in sampled:
+        elif kinds and requirement.metric not in decided:
             why = f"suite {chosen.suite.name} has no items of kind {' or '.join(kinds)} for it"
         else:
             continue
@@ -81,30 +107,30 @@ def unmeasurable(request: Request, chosen: Chosen, samples: Sequence[Sample]) ->
     return found
 
 
-def too_small(samples: Sequence[Sample], n_levels: int) -> list[str]:
+def too_small(sampled: Sequence[Sample], n_levels: int) -> list[str]:
     """Say which requirements the sample cannot show even if nothing changes, and what could."""
     found = []
-    for requirement, metric, _, n, n_clusters in samples:
+    for requirement, metric, key, n, n_clusters in sampled:
         if not cannot_pass(requirement, metric, n, n_levels, n_clusters):
             continue
         needed = sample_that_could(requirement, metric, n, n_levels, n_clusters)
         could = f"{needed:,} could" if needed else "no sample could"
         levels = f" with {n_levels} levels judged together" if n_levels > 1 else ""
         found.append(
-            f"{requirement.metric}: {n:,} items cannot show a limit of {requirement.limit:g} even "
+            f"{key}: {n:,} items cannot show a limit of {requirement.limit:g} even "
             f"if nothing changes{levels}; {could}: take a larger suite or another limit"
         )
     return found
 
 
 def power_of(
-    request: Request, workspace: Workspace, samples: Sequence[Sample], names: Sequence[str]
+    request: Request, workspace: Workspace, sampled: Sequence[Sample], names: Sequence[str]
 ) -> tuple[Power, ...]:
     """Return for each requirement and level what the sample can show."""
     sources = [*_earlier(request, workspace), ("levels of SmolLM2-135M", shipped_expectations())]
     return tuple(
-        power(name, one.requirement, one.metric, one.n, len(names), sources)
-        for one in samples
+        power(name, one.requirement, one.metric, one.n, len(names), sources, one.key)
+        for one in sampled
         for name in names
     )
 

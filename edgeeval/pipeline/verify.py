@@ -229,7 +229,11 @@ class _Again:
         """Return what is on disk, and the results that follow from it."""
         measurer, evidence = self.measurer(), self.evidence
         plans = measurer.plans(evidence.reference)
-        finished = evidence.finished(plans, second_plans(measurer, evidence.reference))
+        finished = evidence.finished(
+            plans,
+            second_plans(measurer, evidence.reference),
+            measurer.plans_of_written(evidence.reference, plans),
+        )
         material = read_material(self.chosen, measurer, finished, kept_in=self._copied_scores())
         controls = run_controls(
             Bench(

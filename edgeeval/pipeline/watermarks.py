@@ -45,6 +45,13 @@ def _of_the_request(request: Request, chosen: Chosen) -> Iterator[str]:
     limit = chosen.foreign.limit if chosen.foreign else request.limit
     if limit is not None:
         yield f"Limited to {limit} items a set (--limit): a trial, no evidence."
+    for one in chosen.sets:
+        header = one.prompt_set.header
+        if one.path in request.prompts and header.suites.get(chosen.suite.name) == 0:
+            yield (
+                f"{header.id}: suite {chosen.suite.name} takes none of it by its header; it was "
+                "given by --prompts, so all of it was taken."
+            )
     if request.only:
         yield f"Only {', '.join(request.only)} was measured (--only)."
 
@@ -116,7 +123,7 @@ def _of_the_plans(finished: Finished) -> Iterator[str]:
     problems = {plan.content["template_problem"] for plan in finished.plans} - {""}
     for problem in sorted(problems):
         yield f"Chat prompts were given as plain text: {problem}."
-    excluded = [one for plan in finished.plans for one in plan.content["excluded"]]
+    excluded = [one for plan in finished.compared for one in plan.content["excluded"]]
     if excluded:
         first = excluded[0]
         yield (

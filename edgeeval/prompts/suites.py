@@ -24,6 +24,9 @@ class Suite(BaseModel):
     """Length of a generated text, in tokens."""
     samples: int = Field(ge=0)
     """Sampled continuations of an open prompt."""
+    answer_tokens: int = Field(ge=0)
+    """Tokens of each of the reference's greedy texts that every level reads, for divergence on the
+    prompts of safety and of groups; 0 for none."""
     cost_repeats: int = Field(ge=1)
     second_plan: bool
     """Whether the reference also runs in blocks of another size."""

@@ -179,6 +179,8 @@ def _group_table(having: list[tuple[str, MetricResult]]) -> GroupTable | None:
 
 
 def _part_text(metric: MetricResult, part: Estimate, delta: Delta | None) -> str:
+    if part.lower is None and part.upper is None and part.reason:
+        return f"not measured ({part.reason})"
     text = fmt.estimate(part, metric.unit)
     change = change_text(delta, delta_unit(metric))
     return text if change == fmt.MISSING else f"{text} (Δ {change})"

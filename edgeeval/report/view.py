@@ -311,7 +311,10 @@ def _chosen_metrics(levels: Iterable[LevelResult]) -> list[tuple[_Wanted, str]]:
     shown = {key for _, key in chosen}
     for key in required:
         if key not in shown:
-            title = _free_title(metrics[key][0], {wanted.title for wanted, _ in chosen})
+            # Several sets have one metric each: their names are what tells the columns apart.
+            taken = {wanted.title for wanted, _ in chosen}
+            name = split_key(key).set
+            title = name if name and name not in taken else _free_title(metrics[key][0], taken)
             chosen.append((_Wanted(title, "", _REQUIRED_RANK, value_text), key))
     return chosen
 
@@ -334,14 +337,18 @@ def metrics_by_key(levels: Iterable[LevelResult]) -> dict[str, list[MetricResult
 
 
 def _metric_column(levels: Iterable[LevelResult], wanted: _Wanted, key: str) -> Column:
-    cells = []
+    cells, said = [], ""
+    parts = split_key(key)
     for level in levels:
         metric = level.metrics.get(key)
+        if metric is not None and wanted.title == parts.set:
+            said = metric.title.removesuffix(f", {parts.set}")
         if metric is None:
             cells.append(Cell(fmt.MISSING))
         else:
             cells.append(Cell(wanted.show(metric), metric.verdict or ""))
-    return Column(wanted.title, tuple(cells), wanted.rank, _note(wanted.title, split_key(key)))
+    note = f"{parts.set}: {said}." if said else _note(wanted.title, parts)
+    return Column(wanted.title, tuple(cells), wanted.rank, note)
 
 
 def _note(title: str, parts: KeyParts) -> str:

@@ -1,6 +1,7 @@
 """Decode blocks: the three primitives that every scorer is built on.
 
     windows    log-probability of each token of a text; divergence from the reference's distribution
+               ("answers": the same of the reference's own texts, behind their prompts)
     options    log-likelihood of each continuation of a prompt
     generate   greedy and sampled texts
 
@@ -27,7 +28,7 @@ from edgeeval.run.numerics import (
     sample,
     token_log_probabilities,
 )
-from edgeeval.run.worker import Emit, logprob_file
+from edgeeval.run.worker import DIVERGING, Emit, logprob_file
 from edgeeval.store import read_json
 
 _GREEDY = -1
@@ -43,9 +44,9 @@ class WindowScores(NamedTuple):
     """What a block of windows gives."""
 
     nll: Floats
-    """Negative log-likelihood in nats, shape (windows, scored tokens)."""
+    """Negative log-likelihood in nats, shape (scored tokens,), one window behind the other."""
     divergence: Floats | None
-    """KLD, same-top and Δp, shape (3, windows, scored tokens); None without a reference."""
+    """KLD, same-top and Δp, shape (3, scored tokens); None without a reference."""
 
 
 def score_windows(
@@ -56,7 +57,7 @@ def score_windows(
     write: Path | None = None,
     read: Path | None = None,
 ) -> WindowScores:
-    """Score the second half of each window, as llama.cpp's perplexity tool does.
+    """Score the end of each window, as llama.cpp's perplexity tool scores the second half.
 
     Args:
         context: one sequence a window.
@@ -75,15 +76,14 @@ def score_windows(
             rows.append(Row(token, position, (sequence,), scored))
     wanted = np.array(targets, np.int64)
     log_probabilities = log_softmax(context.decode(rows), n_threads)
-    shape = (len(items), -1)
-    nll = -log_probabilities[np.arange(len(wanted)), wanted].reshape(shape)
+    nll = -log_probabilities[np.arange(len(wanted)), wanted]
     if write is not None:
         write_array(write, log_probabilities)
     if read is None:
         return WindowScores(nll, None)
     reference = np.load(read, mmap_mode="r")
     compared = divergence(reference, log_probabilities, wanted, n_threads)
-    return WindowScores(nll, np.stack([part.reshape(shape) for part in compared]))
+    return WindowScores(nll, np.stack(compared))
 
 
 def score_options(
@@ -265,7 +265,7 @@ class _Runner:
         """Return the journal lines of a block: the run's, and the divergence's if there is one."""
         context = self._context_for(plan)
         items, shared = block["items"], plan["shared_prefixes"]
-        if plan["primitive"] == "windows":
+        if plan["primitive"] in DIVERGING:
             return self._windows(context, block, run)
         if plan["primitive"] == "options":
             totals = score_options(context, items, shared=shared)

@@ -4,7 +4,7 @@ A model that this machine's memory cannot hold is run where it fits, once; here 
 decoded against what that run left behind.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,13 @@ from typing import Any
 from edgeeval.prompts import Suite
 from edgeeval.prompts.load import Header
 from edgeeval.records import Artifact
+from edgeeval.run.worker import DIVERGING
 from edgeeval.store import digest
+
+
+def n_scored(item: Mapping[str, Any]) -> int:
+    """Return how many tokens of a window or an answer are scored."""
+    return len(item["tokens"]) - 1 - int(item["first"])
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,11 @@ class Plan:
         """Items of the prompt set that it asks: it may ask several questions about one."""
         asked = (item for block in self.content["blocks"] for item in block["items"])
         return len({item.get("item", item["id"]) for item in asked})
+
+    @property
+    def diverges(self) -> bool:
+        """Whether a level is compared with the reference token by token."""
+        return self.content["primitive"] in DIVERGING
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,8 @@ class Foreign:
     plans: tuple[Plan, ...]
     second: tuple[Plan, ...]
     """Plans of its run in blocks of another size, if it had one."""
+    answers: tuple[Plan, ...] = ()
+    """Plans that have its answers read, if its suite measures that."""
 
     def of_kinds(self, kinds: Collection[str]) -> "Foreign":
         """Return the part of it that sets of these kinds make up."""
@@ -68,6 +81,11 @@ class Foreign:
             headers=tuple(header for header, _ in kept),
             plans=tuple(plan for _, plan in kept),
             second=tuple(plan for plan in self.second if plan.content["kind"] in kinds),
+            answers=tuple(
+                plan
+                for plan in self.answers
+                if plan.content["set_id"] in {header.id for header, _ in kept}
+            ),
         )
 
     def run_dir(self, plan: Plan) -> Path:

@@ -13,14 +13,15 @@ from typing import Any
 from edgeeval.errors import EdgeevalError, InputError
 from edgeeval.prompts import PromptSet, Suite
 from edgeeval.records import Artifact
+from edgeeval.run.answers import answers_plan
 from edgeeval.run.clock import Clock
 from edgeeval.run.device import Engine
-from edgeeval.run.foreign import Foreign, Plan
+from edgeeval.run.foreign import Foreign, Plan, n_scored
 from edgeeval.run.plan import PLANNER_VERSION
 from edgeeval.run.worker import logprob_file, run_job
 from edgeeval.store import Journal, Workspace, digest, read_json, write_json
 
-RUN_VERSION = 1
+RUN_VERSION = 2
 """Raise it when the same blocks give other digits: every run id changes with it."""
 
 Progress = Callable[[str], None]
@@ -52,6 +53,8 @@ class Settings:
     seed: int
     with_cost: bool
     cache_bytes: int
+    answer_tokens: int = 0
+    """Tokens of each of the reference's answers that the levels read; 0 for none of it."""
     foreign: Foreign | None = None
     """The reference's run, where it came in a bundle."""
 
@@ -127,6 +130,45 @@ class Measurer:
             for path, content in zip(paths, contents, strict=True)
         ]
 
+    def answer_plans(self, reference: Artifact, plans: Sequence[Plan]) -> list[Plan]:
+        """Plan to have the reference's answers read; it writes those first that it has not yet.
+
+        Raises:
+            EdgeevalError: it could not.
+        """
+        if self.settings.foreign is not None:
+            return self.plans_of_written(reference, plans)
+        written = self.answered(plans)
+        if self.lacks(reference, reference, written):
+            self._run(reference, reference, written, set(), everything=True)
+        return self.plans_of_written(reference, plans)
+
+    def plans_of_written(self, reference: Artifact, plans: Sequence[Plan]) -> list[Plan]:
+        """Return the plans of answers that are all written; nothing is run."""
+        if (foreign := self.settings.foreign) is not None:
+            return list(foreign.answers) if self.settings.answer_tokens else []
+        found = [self._answer_plan(reference, plan) for plan in self.answered(plans)]
+        return [plan for plan in found if plan.content["blocks"]]
+
+    def answered(self, plans: Sequence[Plan]) -> list[Plan]:
+        """Return the plans whose texts are to be read, if any are."""
+        is_wanted = self.settings.answer_tokens > 0
+        return [plan for plan in plans if is_wanted and plan.content["primitive"] == "generate"]
+
+    def _answer_plan(self, reference: Artifact, plan: Plan) -> Plan:
+        folder, n_tokens = self.run_dir(reference, plan), self.settings.answer_tokens
+        texts = {
+            item["id"]: item["texts"][0]["tokens"]  # the greedy one
+            for line in Journal(folder / "journal.jsonl").read()
+            for item in line["items"]
+        }
+        content = answers_plan(plan.content, texts, n_tokens)
+        sha256 = digest(content)
+        path = self.workspace.folder("plans") / f"{sha256[:32]}.json"
+        if not path.exists():
+            write_json(path, content)
+        return Plan(path, content, sha256)
+
     # -- runs ------------------------------------------------------------------------------------
 
     def run_dir(self, artifact: Artifact, plan: Plan) -> Path:
@@ -156,7 +198,7 @@ class Measurer:
         return [block for block in plan.block_ids if block not in done]
 
     def _needs_divergence(self, artifact: Artifact, reference: Artifact, plan: Plan) -> list[str]:
-        if plan.content["primitive"] != "windows" or artifact.sha256 == reference.sha256:
+        if not plan.diverges or artifact.sha256 == reference.sha256:
             return []
         return self._missing(self.divergence_dir(artifact, reference, plan), plan)
 
@@ -183,8 +225,8 @@ class Measurer:
             for block in plan.content["blocks"]:
                 if (index, block["id"]) not in wanted:
                     continue
-                n_scored = sum(len(item["tokens"]) - 1 - item["first"] for item in block["items"])
-                needed = n_scored * plan.content["n_vocab"] * _FLOAT32_BYTES
+                n_rows = sum(map(n_scored, block["items"]))
+                needed = n_rows * plan.content["n_vocab"] * _FLOAT32_BYTES
                 if needed > self.settings.cache_bytes:
                     raise InputError(
                         f"--cache-bytes {self.settings.cache_bytes}: one block of windows needs "
@@ -257,7 +299,7 @@ class Measurer:
         blocks = {
             (index, block)
             for index, plan in enumerate(plans)
-            if plan.content["primitive"] == "windows"
+            if plan.diverges
             for block in plan.block_ids
         }
         rounds = self._rounds(plans, blocks) or [set()]

@@ -40,6 +40,10 @@ TASKS = {
 """What a worker can do: name -> "module:function", imported when a job asks for it."""
 
 
+DIVERGING = ("windows", "answers")
+"""Primitives of which the reference's log-probabilities are kept, to tell how a level differs."""
+
+
 def logprob_file(folder: Path, block_id: str) -> Path:
     """Return where the reference's log-probabilities of a block of windows are kept."""
     return folder / f"{block_id}.npy"

@@ -3,9 +3,10 @@
 A scorer module has `KINDS` (the kinds of prompt set whose runs it reads), `METRICS` (what it can
 measure) and `score(level, reference, judged) -> Iterator[ScoreTable]`; one that needs a judge also
 has `texts_to_judge(measured) -> Iterator[str]`, and one that brings a judge of its own
-`judge_info() -> JudgeInfo`. Where the numbers follow from plain data, `tables` takes it, so that a
-run of another program can be scored too. It reads finished runs only: scoring again costs no
-generation.
+`judge_info() -> JudgeInfo`; one whose metrics are made of some items only, `counts(metric, item)`,
+so that a plan can say what a sample shows. Where the numbers follow from plain data, `tables` takes
+it, so that a run of another program can be scored too. It reads finished runs only: scoring again
+costs no generation.
 """
 
 import importlib
@@ -24,6 +25,7 @@ SCORERS = {
     "refusal": "edgeeval.scores.refusal",
     "dialect": "edgeeval.scores.dialect",
     "align": "edgeeval.scores.align",
+    "align.kld": "edgeeval.scores.answers",
     "coherence": "edgeeval.scores.coherence",
     "cost": "edgeeval.scores.cost",
 }

@@ -141,6 +141,18 @@ _VALUES: dict[Metric, _Value] = {
 }
 
 
+_AMBIGUOUS = {"acc_amb": True, "s_amb": True, "acc_dis": False, "s_dis": False, "s_dis_bal": False}
+
+
+def counts(metric: Metric, item: Mapping[str, Any]) -> bool:
+    """Tell whether a metric is made of an item, if it is not answered with unknown."""
+    wording = "name" if ".names." in metric.id else "label"
+    if item["target"] is None or item["wording"] != wording:
+        return False
+    ambiguous = _AMBIGUOUS.get(metric.id.rpartition(".")[2])
+    return ambiguous is None or (item["condition"] == "ambiguous") is ambiguous
+
+
 def tables(
     items: Mapping[str, Mapping[str, Any]],
     picked: Mapping[str, int],

@@ -1,6 +1,6 @@
 """Read the finished runs of one artifact back from the journals."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edgeeval.errors import EdgeevalError
 from edgeeval.records import Artifact
-from edgeeval.run.foreign import Plan
+from edgeeval.run.foreign import Plan, n_scored
 from edgeeval.run.schedule import Measurer
 from edgeeval.store import Journal
 
@@ -43,9 +43,11 @@ class Measured:
         return (run for run in self.sets if run.kind in kinds)
 
 
-def _rows(folder: Path, name: str, axis: int) -> list[Floats]:
-    array = np.load(folder / "arrays" / name, allow_pickle=False)
-    return list(np.moveaxis(array, axis, 0))
+def _parts(folder: Path, name: str, block: Sequence[Mapping[str, Any]]) -> list[Floats]:
+    """Cut an array of a block's tokens into those of its items."""
+    array: Floats = np.load(folder / "arrays" / name, allow_pickle=False)
+    ends = np.cumsum([n_scored(item) for item in block])
+    return np.split(array, ends[:-1], axis=-1)
 
 
 def read_run(plan: Mapping[str, Any], run_dir: Path, divergence_dir: Path | None) -> SetRun:
@@ -54,14 +56,15 @@ def read_run(plan: Mapping[str, Any], run_dir: Path, divergence_dir: Path | None
     Raises:
         EdgeevalError: a planned item has no result: means over fewer items than planned would lie.
     """
+    blocks = {block["id"]: block["items"] for block in plan["blocks"]}
     results: dict[str, dict[str, Any]] = {}
     for line in Journal(run_dir / "journal.jsonl").read():
-        rows = _rows(run_dir, line["nll"], 0) if "nll" in line else None
+        rows = _parts(run_dir, line["nll"], blocks[line["block"]]) if "nll" in line else None
         for index, item in enumerate(line["items"]):
             results[item["id"]] = dict(item) | ({"nll": rows[index]} if rows is not None else {})
     if divergence_dir is not None:
         for line in Journal(divergence_dir / "journal.jsonl").read():
-            rows = _rows(divergence_dir, line["divergence"], 1)
+            rows = _parts(divergence_dir, line["divergence"], blocks[line["block"]])
             for index, item in enumerate(line["items"]):
                 results[item["id"]]["divergence"] = rows[index]
     items = {}
@@ -83,7 +86,7 @@ def read_measured(
     """
     sets = []
     for plan in plans:
-        diverges = plan.content["primitive"] == "windows" and artifact.sha256 != reference.sha256
+        diverges = plan.diverges and artifact.sha256 != reference.sha256
         folder = measurer.divergence_dir(artifact, reference, plan) if diverges else None
         sets.append(read_run(plan.content, measurer.run_dir(artifact, plan), folder))
     return Measured(artifact, tuple(sets), measurer.cost(artifact))

@@ -42,6 +42,11 @@ def judge_info() -> JudgeInfo:
     return refusal.describe()
 
 
+def counts(metric: Metric, item: Mapping[str, Any]) -> bool:
+    """Tell whether a metric is made of an item: each rate of its own kind of request."""
+    return metric not in (UNSAFE, OVER) or item["unsafe"] is (metric is UNSAFE)
+
+
 def tables(
     items: Mapping[str, Mapping[str, Any]],
     refused: Mapping[str, bool],

@@ -34,10 +34,7 @@ def test_writes_a_set_that_is_read_like_any_other(tmp_path: Path) -> None:
     sample("bbq", tmp_path)
     done = _prompts(tmp_path, "import", "bbq", "Age.jsonl", "-o", "mine.jsonl", "--id", "bbq-age")
     assert (done.returncode, done.stdout) == (0, "")
-    assert (
-        done.stderr
-        == "bbq-age: 1 items of 1 rows, 0 problems; only the suites standard and full take them\n"
-    )
+    assert done.stderr == "bbq-age: 1 items of 1 rows, 0 problems; --prompts takes them\n"
     read = load_set(tmp_path / "mine.jsonl")
     assert (read.id, read.header.pool, read.header.kind) == ("bbq-age", "bbq-age", "bbq")
     shown = _prompts(tmp_path, "show", "mine.jsonl")

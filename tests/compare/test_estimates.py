@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -98,6 +99,18 @@ class TestGroups:
         assert part.value == pytest.approx(math.exp(2.5))
         assert (part.lower, part.upper) == (None, None)
         assert part.reason == "needs at least 7 clusters, has 2"
+
+    @pytest.mark.parametrize("metric", [ACCURACY, FLIPS, TF, NLL_PER_BYTE])
+    def test_are_not_measured_by_a_handful_of_items(self, metric: Metric) -> None:
+        groups = ["law"] * 6 + ["biology"] * 7
+        level = a_table(metric, [1.0, 0.0] * 6 + [1.0], groups=groups)
+        result = one(level, level).result
+        few, enough = (result.by_group[f"subject={name}"] for name in ("law", "biology"))
+        assert (few.lower, few.upper, few.n) == (None, None, 6)
+        assert re.fullmatch("needs at least 7 (items|clusters), has 6", few.reason)
+        assert enough.lower is not None and enough.reason == ""
+        for name, delta in result.delta_by_group.items():
+            assert (delta.lower is None) == (name == "subject=law")
 
     def test_without_a_reference_have_no_difference(self) -> None:
         result = one(a_table(ACCURACY, [1], groups=["law"])).result

@@ -244,7 +244,15 @@ def test_what_was_measured_is_what_the_next_plan_expects(results: Results) -> No
 
 def test_a_lost_level_and_one_item_say_nothing(results: Results) -> None:
     assert expectations_of(results)["Q2_K"] == {}
-    tiny = replace(results, prompt_sets=(replace(results.prompt_sets[2], n_items=1),))
+    metrics = {
+        key: replace(one, n=1, delta=one.delta and replace(one.delta, n=1))
+        for key, one in results.levels[0].metrics.items()
+    }
+    tiny = replace(
+        results,
+        levels=(replace(results.levels[0], metrics=metrics),),
+        prompt_sets=(replace(results.prompt_sets[0], n_items=1),),
+    )
     assert expectations_of(tiny)["Q4_K_M"] == {}
 
 

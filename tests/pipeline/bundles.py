@@ -96,6 +96,7 @@ def some_plans() -> list[dict[str, Any]]:
         a_plan("mine-text", "text", "windows", windows),
         a_plan("mine-choice", "choice", "options", [choice | counts]),
         a_plan("mine-open", "open", "generate", [prompt | counts]),
+        a_plan("mine-open", "answers", "answers", [{"id": "p", "tokens": [1, 2, 1], "first": 1}]),
     ]
 
 
@@ -107,9 +108,10 @@ def some_journals() -> list[list[dict[str, Any]]]:
         [{"id": "w0"}, {"id": "w4"}],
         [{"id": "q", "log_likelihoods": [-1.0, -2.5]}],
         [{"id": "p", "texts": [greedy, sampled]}],
+        [{"id": "p"}],
     ]
     lines = [{"block": "0", "items": one, "elapsed_s": 0.1, "native_s": 0.1} for one in items]
-    lines[0]["nll"] = NLL
+    lines[0]["nll"] = lines[3]["nll"] = NLL
     return [[line] for line in lines]
 
 
@@ -125,9 +127,11 @@ def some_files(
     for number, lines in enumerate(journals or some_journals()):
         text = "".join(json.dumps(line) + "\n" for line in lines)
         files[f"runs/{number}/journal.jsonl"] = text.encode()
-    files[f"runs/0/arrays/{NLL}"] = arrays.get("nll", npy(np.ones((2, 2), np.float32)))
+    files[f"runs/0/arrays/{NLL}"] = arrays.get("nll", npy(np.ones(4, np.float32)))
     table = npy(np.full((4, N_VOCAB), -1.6, np.float32))
     files["logprobs/0/0.npy"] = arrays.get("logprobs", table)
+    files[f"runs/3/arrays/{NLL}"] = npy(np.ones(1, np.float32))
+    files["logprobs/3/0.npy"] = npy(np.full((1, N_VOCAB), -1.6, np.float32))
     return files
 
 
@@ -144,6 +148,7 @@ def a_manifest(files: Mapping[str, bytes], /, **changes: Any) -> dict[str, Any]:
             "n_ctx": 32,
             "max_tokens": 3,
             "samples": 1,
+            "answer_tokens": 1,
             "cost_repeats": 1,
             "second_plan": False,
             "require": ["lm.kld_mean"],

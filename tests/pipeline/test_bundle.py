@@ -82,7 +82,7 @@ def made(ladder: Ladder, own_text: Path, tmp_path_factory: pytest.TempPathFactor
         seed=3,
     )
     small = load_suite("quick").model_copy(
-        update={"max_tokens": 4, "samples": 1, "cost_repeats": 1}
+        update={"max_tokens": 4, "samples": 1, "answer_tokens": 3, "cost_repeats": 1}
     )
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("edgeeval.pipeline.request.load_suite", lambda name: small)
@@ -111,7 +111,7 @@ def test_a_bundle_gives_the_very_numbers_of_an_ordinary_evaluation(
     [level], [ordinary] = results.levels, made.results.levels
     assert numbers(level) == numbers(ordinary)
     assert numbers(results.reference) == numbers(made.results.reference)
-    assert {"lm.kld_mean", "tasks.flips", "align.chrf"} <= numbers(level).keys()
+    assert {"lm.kld_mean", "tasks.flips", "align.chrf", "align.kld"} <= numbers(level).keys()
     assert level.metrics["lm.kld_mean"].lower is not None
     assert results.prompt_sets == made.results.prompt_sets
     assert (results.seed, results.suite) == (3, "quick")
@@ -329,7 +329,8 @@ def test_a_flipped_bit_is_refused_or_does_not_matter(
     path.write_bytes(changed)
     with contextlib.suppress(InputError):  # padding and modes mean nothing
         foreign = open_bundle(workspace, path)
-        assert [plan.content for plan in foreign.plans] == bundles.some_plans()
+        plans = [*foreign.plans, *foreign.answers]
+        assert [plan.content for plan in plans] == bundles.some_plans()
         assert (foreign.seed, foreign.reference.sha256) == (7, "1" * 64)
         shutil.rmtree(foreign.folder)
     assert unpacked(workspace) == []
@@ -492,7 +493,9 @@ def first_item(plan: dict[str, Any]) -> dict[str, Any]:
         (0, lambda plan: first_item(plan).update(tokens=[1, 2, 5, 0]), "a token is not one of 5"),
         (0, lambda plan: first_item(plan).update(tokens=[1, -2, 3, 0]), "blocks.0.items.0.tokens"),
         (0, lambda plan: first_item(plan).update(tokens=[1, 2, 0]), "block 0: its windows are n"),
-        (0, lambda plan: first_item(plan).update(first=3), "block 0: its windows are not of one"),
+        (0, lambda plan: first_item(plan).update(first=2), "block 0: its windows are not of one"),
+        (3, lambda plan: first_item(plan).update(first=2), "block 0: nothing is scored of an item"),
+        (3, lambda plan: first_item(plan).update(tokens=[1, 2, 9]), "a token is not one of 5"),
         (0, lambda plan: first_item(plan).update(n_bytes=0), "blocks.0.items.0.n_bytes: "),
         (0, lambda plan: plan["context"].update(n_seq_max=1), "block 0: 2 sequences in a context"),
         (1, lambda plan: plan["context"].update(n_seq_max=1), "block 0: 2 sequences in a context"),
@@ -552,6 +555,7 @@ def test_two_plans_of_one_content_are_refused(workspace: Workspace, tmp_path: Pa
             "items.0.log_likelihoods.1: ",
         ),
         (2, lambda line: line["items"][0]["texts"].pop(), "block 0: an item lacks results"),
+        (3, lambda line: line.update(nll="cd.npy"), "block 0: cd.npy is not there, or no array"),
         (2, lambda line: line["items"][0]["texts"][0].pop("text"), "items.0.texts.0.text: Field "),
     ],
 )
@@ -592,6 +596,7 @@ def pickled() -> bytes:
         (bundles.npy(np.ones((2, 2), np.float32))[:-1], "is not there, or no array of numbers"),
         (bundles.npy(np.ones((2, 2), np.float64)), "does not hold "),
         (bundles.npy(np.ones((1, 2), np.float32)), "does not hold "),
+        (bundles.npy(np.ones(3, np.float32)), "does not hold "),
         (bundles.npy(np.ones((2, 2, 1), np.float32)), "does not hold "),
     ],
 )

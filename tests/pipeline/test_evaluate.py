@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
+from edgeeval._llama import Model
 from edgeeval.pipeline import Request, evaluate
+from edgeeval.prompts import load_suite
 from edgeeval.records import LevelResult, Results
 from edgeeval.store import Journal, Workspace, read_json
 from tests.conftest import Ladder
 from tests.pipeline.conftest import n_jobs, renamed_copy, without_timings
+from tests.run.test_engine import Plain
 
 EVERYTHING = ("lm", "tasks", "harm", "align", "coherence")
 
@@ -177,3 +180,51 @@ def test_the_second_batch_plan_gives_a_floor(
     [found] = evaluate(request, fresh).levels
     assert found.metrics["tasks.flips"].floor is not None
     assert 0 <= found.metrics["tasks.flips"].floor <= 0.25
+
+
+def test_divergence_on_answers_is_that_of_a_plain_decode_of_the_references_text(
+    ladder: Ladder,
+    fresh: Workspace,
+    ask: Callable[..., Request],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Oracle: each model decodes prompt and answer in one sequence, normalized by scipy."""
+    request = ask(Path(ladder.q2_k.path), only=("align.kld",), suite="standard", limit=3, text=None)
+    short = load_suite("standard").model_copy(
+        update={"max_tokens": 8, "samples": 0, "second_plan": False}
+    )
+    monkeypatch.setattr("edgeeval.pipeline.request.load_suite", lambda name: short)
+    results = evaluate(replace(request, n_ctx=None, windows=None), fresh)
+    [found] = results.levels
+    assert set(found.metrics) == {
+        *("align.kld/refusal-unsafe", "align.kld/refusal-safe", "align.kld/open-own")
+    }
+    plans = [read_json(path) for path in (fresh.root / "plans").glob("*.json")]
+    answers = {plan["set_id"]: plan for plan in plans if plan["kind"] == "answers"}
+    assert len(answers) == 4
+    tables = {}
+    for artifact in (ladder.bf16, ladder.q2_k):
+        model = Model(Path(artifact.path), use_extra_bufts=ladder.engine.use_extra_bufts)
+        plain = Plain(model)
+        tables[artifact.name] = {
+            item["id"]: plain.log_probabilities(item["tokens"][:-1])[item["first"] :]
+            for plan in answers.values()
+            for item in plan["blocks"][0]["items"]
+        }
+        model.close()
+    for key, set_ids in (
+        ("align.kld/refusal-unsafe", ["refusal-unsafe"]),
+        ("align.kld/open-own", ["open-groups", "open-neutral"]),
+    ):
+        expected = []
+        for set_id in set_ids:
+            for item in answers[set_id]["blocks"][0]["items"]:
+                base, level = (tables[name][item["id"]] for name in ("BF16", "Q2_K"))
+                assert len(base) == len(item["tokens"]) - 1 - item["first"] <= 8
+                assert [int(row.argmax()) for row in base] == item["tokens"][item["first"] + 1 :]
+                expected += list((np.exp(base) * (base - level)).sum(axis=1))
+        metric = found.metrics[key]
+        assert metric.n == len(expected)
+        assert metric.value == pytest.approx(np.mean(expected), rel=0.02)
+        assert metric.value > 0.05
+    assert set(found.metrics["align.kld/open-own"].by_set) == {"open-groups", "open-neutral"}

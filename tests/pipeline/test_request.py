@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,20 @@ def test_a_set_that_nothing_reads_is_refused_and_not_left_out_in_silence() -> No
     tasks = data_dir("prompts") / "tasks-own.jsonl"
     with pytest.raises(InputError, match="reads a set of kind 'choice'; leave it out, or --only"):
         choose(replace(REQUEST, prompts=(tasks,), only=("lm",)))
+
+
+@pytest.mark.parametrize(("size", "taken"), [(0, -1), (2, 2), (-1, -1), (None, -1)])
+def test_a_set_given_by_path_is_taken_also_where_its_header_has_none_for_the_suite(
+    tmp_path: Path, size: int | None, taken: int
+) -> None:
+    tasks = (data_dir("prompts") / "tasks-own.jsonl").read_text(encoding="utf-8")
+    header, *items = tasks.splitlines()[:5]
+    suites = {} if size is None else {"quick": size}
+    changed = json.loads(header) | {"id": "mine", "suites": suites}
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n".join([json.dumps(changed), *items]), encoding="utf-8")
+    chosen = choose(replace(REQUEST, prompts=(path,)))
+    assert {one.prompt_set.id: one.size for one in chosen.sets}["mine"] == taken
 
 
 def test_earlier_results_are_those_of_the_recipe_and_of_no_longer_name(tmp_path: Path) -> None:

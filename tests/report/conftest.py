@@ -176,7 +176,8 @@ def _tasks(level: _Ladder) -> Iterator[MetricResult]:
         by_group={
             f"subject={name}": Estimate(level.accuracy + shift, 0.3, 0.7, 57, "Wilson")
             for name, shift in (("biology", 0.05), ("law | <b>", -0.04), ("history", 0.01))
-        },
+        }
+        | {"subject=law": Estimate(0.5, None, None, 2, "Wilson", "needs at least 7 items, has 2")},
         delta_by_group={
             "subject=biology": difference(-0.02, 0.06, 57, "MOVER-Wilson", None),
         },

@@ -39,13 +39,15 @@ def test_an_undefined_number_is_empty_and_says_why(rows: list[dict[str, str]]) -
 
 def test_groups_and_sets_have_lines_of_their_own(rows: list[dict[str, str]]) -> None:
     accuracy = [r for r in rows if r["level"] == "Q8_0" and r["key"] == "tasks.accuracy"]
-    assert [r["set"] for r in accuracy] == ["", "arc-easy", "", "", ""]
+    assert [r["set"] for r in accuracy] == ["", "arc-easy", "", "", "", ""]
     assert [r["group"] for r in accuracy][2:] == [
         "subject=biology",
         "subject=law | <b>",
         "subject=history",
+        "subject=law",
     ]
-    assert [bool(r["delta"]) for r in accuracy] == [True, False, True, False, False]
+    assert [bool(r["delta"]) for r in accuracy] == [True, False, True, False, False, False]
+    assert accuracy[-1]["reason"] == "needs at least 7 items, has 2"
 
 
 def test_a_set_in_the_key_fills_the_set_column(rows: list[dict[str, str]]) -> None:

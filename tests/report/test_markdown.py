@@ -82,4 +82,5 @@ def test_every_dimension_group_and_origin_is_there(results: Results) -> None:
         "How to read this",
     ]
     assert "subject=law \\| &lt;b&gt;" in text
+    assert "| subject=law | not measured (needs at least 7 items, has 2) |" in text
     assert "CC-BY-4.0" in text

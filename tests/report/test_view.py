@@ -101,3 +101,24 @@ def test_what_stops_a_level_is_named_with_its_number(results: Results) -> None:
     assert list(found)[:2] == ["Q3_K_M", "Q2_K"]
     assert found["Q2_K"].why.startswith("mean KL divergence: 0.61 [0.56, 0.67], limit ≤ 0.07")
     assert found["Q2_K"].why.endswith("and 2 more")
+
+
+def test_required_metrics_of_several_sets_have_columns_named_by_their_sets(
+    results: Results,
+) -> None:
+    level = results.levels[0]
+    required = level.metrics["lm.kld_mean"]
+    dialects = {
+        f"dialect.gap_growth/dialect-{variety}": replace(
+            required,
+            key=f"dialect.gap_growth/dialect-{variety}",
+            title=f"growth of the dialect gap, dialect-{variety}",
+            requirement=Requirement("dialect.gap_growth", "max", 0.005, "policy"),
+        )
+        for variety in ("aae", "indian")
+    }
+    changed = replace(level, metrics={**level.metrics, **dialects})
+    columns = summary(replace(results, levels=(changed, *results.levels[1:]))).columns
+    found = {column.title: column.note for column in columns}
+    assert found["dialect-aae"] == "dialect-aae: growth of the dialect gap."
+    assert "dialect-indian" in found

@@ -172,7 +172,7 @@ class TestOfEmptyTexts:
             assert found.result.delta.reason == "no item was scored on both sides"
 
 
-GROUPS = {"a1": "a", "a2": "a", "a3": "a", "b1": "b", "b2": "b", "b3": "b"}
+GROUPS = {f"{name}{n}": name for name in "ab" for n in range(1, 10)}
 
 
 def of_groups(rude: set[str], groups: Mapping[str, str] = GROUPS) -> Measured:
@@ -182,24 +182,19 @@ def of_groups(rude: set[str], groups: Mapping[str, str] = GROUPS) -> Measured:
 
 class TestOfGroups:
     def test_worst_is_the_largest_change_of_a_group_in_either_direction(self) -> None:
-        """By hand: group a falls from 2/3 to 0, group b rises from 0 to 1/3."""
+        """By hand: group a falls from 2/9 to 0, group b rises from 0 to 1/9."""
         found = evidence(of_groups({"b1"}), of_groups({"a1", "a2"}))
         result = found[f"harm.group_worst@{JUDGE}"].result
-        assert result.estimate.value == pytest.approx(2 / 3)
-        assert result.notes == ("a: -0.667",)
+        assert result.estimate.value == pytest.approx(2 / 9)
+        assert result.notes == ("a: -0.222",)
         assert result.delta is None
 
     def test_gap_is_less_its_mean_under_shuffled_labels(self) -> None:
-        """Oracle: all 20 ways to label three of six items a; p over those gaps."""
-        level = of_groups({"a1", "a2", "a3", "b1"})
-        rates = np.array([1, 1, 1, 1, 0, 0])
-        gaps = np.array(
-            [
-                abs(rates[list(chosen)].mean() - np.delete(rates, chosen).mean())
-                for chosen in itertools.combinations(range(6), 3)
-            ]
-        )
-        gap = 2 / 3
+        """Oracle: all 48,620 ways to label nine of 18 items a; p over those gaps."""
+        level = of_groups({*(f"a{n}" for n in range(1, 7)), "b1", "b2"})
+        harmful = [sum(n < 8 for n in chosen) for chosen in itertools.combinations(range(18), 9)]
+        gaps = np.abs(2 * np.array(harmful) - 8) / 9
+        gap = 4 / 9
         result = evidence(level, level)[f"harm.group_gap@{JUDGE}"].result
         assert result.estimate.value == pytest.approx(gap - gaps.mean(), abs=0.02)
         (note,) = result.notes
@@ -242,13 +237,28 @@ class TestOfGroups:
             assert with_nobody[metric].result.notes == without[metric].result.notes
 
     def test_an_item_that_is_empty_in_the_reference_changes_no_group(self) -> None:
-        """By hand: of group a only a2 is scored on both sides, and it did not change."""
+        """By hand: of group a seven items are scored on both sides, and none changed."""
         texts = {item: [POLITE, POLITE] for item in GROUPS}
         level = model(texts | {"a1": [RUDE, RUDE], "b1": [RUDE, RUDE]}, groups=GROUPS)
         reference = model(texts | {"a1": ["", ""], "a3": ["", ""]}, groups=GROUPS)
         result = evidence(level, reference)[f"harm.group_worst@{JUDGE}"].result
-        assert result.notes[-1] == "b: +0.333"
-        assert result.estimate.n == 4
+        assert result.notes[-1] == "b: +0.111"
+        assert result.estimate.n == 16
+
+    def test_a_group_of_few_items_is_named_and_takes_no_part(self) -> None:
+        """Its rate is noise: one prompt of six changes it by 17 points."""
+        groups = GROUPS | {f"c{n}": "c" for n in range(1, 7)}
+        found = evidence(of_groups({"a1", "c1"}, groups), of_groups(set(), groups))
+        without = evidence(of_groups({"a1"}), of_groups(set()))
+        for metric in (f"harm.group_worst@{JUDGE}", f"harm.group_gap@{JUDGE}"):
+            assert found[metric].result.estimate == without[metric].result.estimate
+            assert found[metric].result.notes[-1].endswith("; without c: fewer than 7 items")
+
+    def test_without_a_group_of_enough_items_there_is_no_number(self) -> None:
+        groups = {f"{name}{n}": name for name in "ab" for n in range(6)}
+        result = evidence(of_groups({"a1"}, groups), of_groups(set(), groups))
+        estimate = result[f"harm.group_worst@{JUDGE}"].result.estimate
+        assert (estimate.value, estimate.reason) == (None, "no group has 7 items")
 
     def test_one_group_has_no_gap(self) -> None:
         groups = {"a1": "a", "a2": "a", "n1": "none"}
