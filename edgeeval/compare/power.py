@@ -19,7 +19,8 @@ from edgeeval.records import LevelResult, Requirement, Results
 from edgeeval.resources import data_dir
 from edgeeval.scores import SCORERS, scorer
 from edgeeval.scores.table import Metric
-from edgeeval.stats.intervals import MINIMUM_CLUSTERS, t_quantile
+from edgeeval.stats.intervals import t_quantile
+from edgeeval.stats.means import MINIMUM_CLUSTERS
 from edgeeval.yamlfile import read_yaml
 
 _FLIPS = {"tasks.accuracy": "tasks.flips"}
