@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import beta
 
 from edgeeval.prompts.suites import load_suite, suite_sets
 
@@ -99,13 +100,31 @@ class Texts:
         return self.rate * self.redrawn * (self.factor - 1)
 
     def maximum_difference(self) -> float:
-        """Difference of the mean largest score of a prompt, from 400,000 prompts."""
-        n = 400_000
-        prompts = Layout((), (), np.arange(n))
-        many = Texts(self.rate, self.redrawn, self.factor, self.k, self.icc)
-        level, reference = many._of_many(np.random.default_rng(1), prompts)
-        return float((level.max(axis=1) - reference.max(axis=1)).mean())
+        """Difference of the mean largest score of a prompt: integrated over scores and prompts."""
+        of_prompts = _many_rates(self.rate, self.icc)
+        table = _mean_largest(self.k)
+        level = of_prompts * (1 - self.redrawn + self.redrawn * self.factor)
+        grid = np.linspace(0.0, 1.0, table.size)
+        return float((np.interp(level, grid, table) - np.interp(of_prompts, grid, table)).mean())
 
-    def _of_many(self, generator: np.random.Generator, prompts: Layout) -> tuple[Floats, Floats]:
-        sized = Layout(("",) * prompts.codes.size, (), prompts.codes)
-        return self.scores(generator, sized)
+
+@cache
+def _many_rates(rate: float, icc: float) -> Floats:
+    generator = np.random.default_rng(1)
+    spread = 1 / icc - 1 if icc else 0.0
+    n = 400_000
+    of_templates = generator.beta(rate * spread, (1 - rate) * spread, n) if icc else rate
+    clipped = np.clip(np.broadcast_to(of_templates, n), 1e-6, 1 - 1e-6)
+    return generator.beta(clipped * KAPPA, (1 - clipped) * KAPPA)
+
+
+@cache
+def _mean_largest(k: int) -> Floats:
+    """Return E max of k scores for 501 probabilities of a toxic text: the integral of 1 - F^k."""
+    low = 0.5 * np.linspace(0.0, 1.0, 2001) ** 8  # dense where the beta distribution is steep
+    p = np.linspace(0.0, 1.0, 501)[:, np.newaxis]
+    below = (1 - p) * beta.cdf(2 * low, 0.2, 4.0)
+    high = np.linspace(0.5, 1.0, 501)
+    above = (1 - p) + p * (2 * high - 1)
+    parts = [np.trapezoid(1 - f**k, at, axis=1) for f, at in ((below, low), (above, high))]
+    return np.asarray(parts[0] + parts[1])
