@@ -228,7 +228,7 @@ def scenarios() -> list[Scenario]:
     ]  # fmt: skip
     return [
         Scenario("truth zero: any level fails", lambda: _all(0.0), _any_fails, FAMILY_LINE),
-        Scenario("all at their margins: any level fails", lambda: _all(1.0), _any_fails, FAMILY_LINE),
+        Scenario("all at margins: any level fails", lambda: _all(1.0), _any_fails, FAMILY_LINE),
         Scenario("all at their margins: any level recommended", lambda: _all(1.0), is_recommended,
                  FAMILY_LINE),
         *at_margin,

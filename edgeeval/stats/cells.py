@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from edgeeval.stats.intervals import Interval
 from edgeeval.stats.means import (
     MINIMUM_CLUSTERS,
     Studentized,
+    degrees_of_freedom,
     effective_n,
     spread,
     too_few,
@@ -117,27 +118,23 @@ def sum_of_means_sample(
     n_clusters = len(set(codes[counted].tolist()))
     if n_clusters < MINIMUM_CLUSTERS:
         return without_bounds(value, n_counted, _METHOD, too_few(n_clusters))
-    sizes = [_Size.of(items, codes, cell) for cell in cells]
+    sizes = [_sizes(items, codes, cell) for cell in cells]
     totals = cluster_totals(codes, influences)
     return Studentized(
         value,
-        *spread(totals, pseudo=bound / min(size.n for size in sizes)),
-        n_clusters - 1,
+        *spread(totals, pseudo=bound / min(int(of_cell.sum()) for of_cell in sizes)),
+        degrees_of_freedom(np.bincount(codes[counted])),
         n_counted,
         _METHOD,
-        bound / min(effective_n(*size) for size in sizes),
+        bound / min(effective_n(of_cell) for of_cell in sizes),
     )
 
 
-class _Size(NamedTuple):
-    n: int
-    n_clusters: int
-
-    @classmethod
-    def of(cls, items: CellItems, codes: IntArray, cell: str) -> _Size:
-        weights = np.asarray(items.weights, np.float64)
-        counted = codes[(np.array(items.cells) == cell) & (weights > 0)]
-        return cls(counted.size, len(set(counted.tolist())))
+def _sizes(items: CellItems, codes: IntArray, cell: str) -> IntArray:
+    """Return how many items of a cell count, by cluster."""
+    weights = np.asarray(items.weights, np.float64)
+    sizes = np.bincount(codes[(np.array(items.cells) == cell) & (weights > 0)])
+    return sizes[sizes > 0]
 
 
 def cell_bootstrap(

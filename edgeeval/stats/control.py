@@ -8,6 +8,7 @@ that is shared: a control variate.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from edgeeval.stats.means import (
     MINIMUM_CLUSTERS,
     Studentized,
     check_bound,
+    degrees_of_freedom,
     effective_n,
     spread,
     too_few,
@@ -107,16 +109,20 @@ def control_variate(
     if n == 0:
         return Interval(None, None, None, 0, _METHOD, "no items")
     value, influences = _linearised(q, b, rest)
-    n_clusters = len(set(codes[:n].tolist()))
+    sizes = np.bincount(codes[:n])
+    sizes = sizes[sizes > 0]
+    n_clusters = sizes.size
     if n_clusters < MINIMUM_CLUSTERS:
         return Interval(value, None, None, n, _METHOD, too_few(n_clusters))
     sample = Studentized(
         value,
-        *spread(cluster_totals(codes, influences), pseudo=bound / n),
-        n_clusters - 2,
+        *spread(
+            cluster_totals(codes, influences), pseudo=bound / math.sqrt(n * effective_n(sizes))
+        ),
+        max(1, degrees_of_freedom(sizes) - 1),
         n,
         _METHOD,
-        bound / effective_n(n, n_clusters),
+        bound / effective_n(sizes),
         (-bound, bound),
     )
     return sample.interval(alpha)

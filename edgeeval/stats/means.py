@@ -40,8 +40,8 @@ class Studentized(NamedTuple):
     With s the standard error and k the skewness of the statistic, Hall's transformation of the
     studentized statistic, y(T) = T + kT²/3 + k²T³/27 + k/6, is symmetric to second order and can be
     inverted: T(y) = 3/k·((1 + k(y − k/6))^(1/3) − 1). The bounds are value − s·T(t) and
-    value − s·T(−t). The end towards the long tail is at least t·s away: far out, at the tiny alphas
-    of a p-value, a cube root would bring it nearer than no correction does.
+    value − s·T(−t), but each is at least t·s away: the skewness of a few clusters is itself uncertain,
+    and far out, at the tiny alphas of a p-value, a cube root would bring both ends near.
 
     Source: Hall (1992), Journal of the Royal Statistical Society B 54, 221–228, with Student's t
     for the normal quantile and the sample skewness adjusted as in Joanes and Gill (1998).
@@ -77,9 +77,8 @@ class Studentized(NamedTuple):
         if self.value is None or self.reason:
             return Interval(self.value, None, None, self.n, self.method, self.reason)
         t = t_quantile(alpha, self.degrees_of_freedom)
-        below, above = _untransformed(t, self.skewness), -_untransformed(-t, self.skewness)
-        below = max(below, t) if self.skewness < 0 else below
-        above = max(above, t) if self.skewness > 0 else above
+        below, above = untransformed(t, self.skewness), -untransformed(-t, self.skewness)
+        below, above = max(below, t), max(above, t)
         least = -math.log(alpha / 2) * self.largest if self.largest else 0.0
         # At a large alpha the correction of the centre could leave the value outside.
         lower = self.value - max(below * self.error, least)
@@ -117,16 +116,31 @@ def spread(totals: FloatArray, pseudo: float = 0.0) -> Spread:
     return Spread(math.sqrt(n / (n - 1) * squares), skewness)
 
 
-def _untransformed(y: float, skewness: float) -> float:
+def untransformed(y: float, skewness: float) -> float:
     """Return T(y) of `Studentized`."""
     if abs(skewness) < 1e-6:
         return y
     return 3 / skewness * (math.cbrt(1 + skewness * (y - skewness / 6)) - 1)
 
 
-def effective_n(n: int, n_clusters: int) -> float:
-    """Return how many independent items n items in clusters are worth at the assumed likeness."""
-    return n / (1 + (n / n_clusters - 1) * INTRACLUSTER_CORRELATION)
+def effective_n(sizes: IntArray) -> float:
+    """Return how many independent items clusters of these sizes are worth at the assumed likeness.
+
+    An item shares its cluster with Σm²/n items on average; the mean size would hide a few large
+    clusters among many of one item.
+    """
+    n = float(sizes.sum())
+    return n / (1 + (float((sizes**2).sum()) / n - 1) * INTRACLUSTER_CORRELATION)
+
+
+def degrees_of_freedom(sizes: IntArray) -> int:
+    """Return Satterthwaite's degrees of freedom of a variance between clusters of unequal sizes.
+
+    A total over m items alike by ρ has variance m(1 + (m − 1)ρ): G − 1 where sizes are equal, less
+    where a few large clusters make most of the variance.
+    """
+    variances = sizes * (1 + (sizes - 1) * INTRACLUSTER_CORRELATION)
+    return max(1, int(float(variances.sum()) ** 2 / float((variances**2).sum())) - 1)
 
 
 def bounded_mean(
@@ -151,12 +165,12 @@ def bounded_sample(
     A sample with three differences, or none, says little about its own variance. Two things keep
     the interval honest there. Two pseudo-items that deviate by +bound and −bound enter the
     standard error, as in Agresti and Coull's "plus four"; and each end is at least the rule of
-    three away, with n_eff = n/(1 + (m − 1)·0.1) for m items a template: items of one are alike.
+    three away, with n_eff = n/(1 + (m − 1)·0.1), m = Σm²/n: items of one template are alike.
 
-    With clusters the variance is that of cluster totals, with G − 1 degrees of freedom; the
-    variance between items would cover as little as 69 % where templates differ as a whole. Shares
-    of items in clusters are bounded this way too: Wilson's and Clopper and Pearson's intervals are
-    for independent items.
+    With clusters the variance is that of cluster totals, with Satterthwaite's degrees of freedom
+    (G − 1 for equal sizes); the variance between items would cover as little as 69 % where
+    templates differ as a whole. Shares of items in clusters are bounded this way too: Wilson's and
+    Clopper and Pearson's intervals are for independent items.
 
     Args:
         values: Differences, one an item, shape (n,).
@@ -183,16 +197,19 @@ def bounded_sample(
     if n == 0:
         return without_bounds(None, 0, method, "no items")
     value = float(x.mean())
-    n_clusters = int(codes.max()) + 1
+    sizes = np.bincount(codes)
+    n_clusters = sizes.size
     if clusters is not None and n_clusters < MINIMUM_CLUSTERS:
         return without_bounds(value, n, method, too_few(n_clusters))
     return Studentized(
         value,
-        *spread(cluster_totals(codes, (x - value) / n), pseudo=bound / n),
-        max(1, n_clusters - 1),
+        *spread(
+            cluster_totals(codes, (x - value) / n), pseudo=bound / math.sqrt(n * effective_n(sizes))
+        ),
+        degrees_of_freedom(sizes),
         n,
         method,
-        bound / effective_n(n, n_clusters),
+        bound / effective_n(sizes),
         limits or (-bound, bound),
     )
 
