@@ -40,8 +40,8 @@ class Studentized(NamedTuple):
     With s the standard error and k the skewness of the statistic, Hall's transformation of the
     studentized statistic, y(T) = T + kT²/3 + k²T³/27 + k/6, is symmetric to second order and can be
     inverted: T(y) = 3/k·((1 + k(y − k/6))^(1/3) − 1). The bounds are value − s·T(t) and
-    value − s·T(−t), but each is at least t·s away: the skewness of a few clusters is itself uncertain,
-    and far out, at the tiny alphas of a p-value, a cube root would bring both ends near.
+    value − s·T(−t), but each is at least t·s away: the skewness of a few clusters is itself
+    uncertain, and far out, at the tiny alphas of a p-value, a cube root would bring both ends near.
 
     Source: Hall (1992), Journal of the Royal Statistical Society B 54, 221–228, with Student's t
     for the normal quantile and the sample skewness adjusted as in Joanes and Gill (1998).
@@ -112,7 +112,7 @@ def spread(totals: FloatArray, pseudo: float = 0.0) -> Spread:
     squares = float(totals @ totals) + 2 * pseudo**2
     if squares == 0.0 or n < 3:
         return Spread(math.sqrt(2 * squares), 0.0)
-    skewness = float((totals**3).sum()) / squares**1.5 * math.sqrt(n * (n - 1)) / (n - 2)
+    skewness = float(((totals / math.sqrt(squares)) ** 3).sum()) * math.sqrt(n * (n - 1)) / (n - 2)
     return Spread(math.sqrt(n / (n - 1) * squares), skewness)
 
 

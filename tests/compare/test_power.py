@@ -184,7 +184,7 @@ def test_the_spread_of_a_window_comes_back_out_of_the_interval(results: Results)
     """
     found = expectations_of(results)["Q4_K_M"]
     assert found["lm.kld_mean"] == pytest.approx((KLD.mean(), KLD.std(ddof=1)), rel=0.15)
-    assert found["lm.ppl_ratio"] == pytest.approx((LN_RATIO.mean(), LN_RATIO.std(ddof=1)), rel=0.15)
+    assert found["lm.ppl_ratio"] == pytest.approx((LN_RATIO.mean(), LN_RATIO.std(ddof=1)), rel=0.2)
     assert found["tasks.flips"][0] == pytest.approx(12 / N_ITEMS)
     assert results.levels[0].metrics["lm.kld_mean"].n == N_WINDOWS * TOKENS
 
