@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from edgeeval.errors import EdgeevalError
 from edgeeval.judges import DEFAULT_JUDGE
+from edgeeval.judges.find import find_judge
 from edgeeval.judges.score import score_texts
 from edgeeval.run.device import Engine, find_engine
 from edgeeval.store import Workspace
@@ -26,6 +27,7 @@ _NEEDED = (
     "rich",
     "sacrebleu",
     "scipy",
+    "tokenizers",
 )
 _LOW_DISK_BYTES = 2 << 30
 _FAST_FEATURES = ("AVX2", "AVX512", "NEON", "METAL")
@@ -95,7 +97,8 @@ def _kernels(engine: Engine) -> tuple[str, str]:
 
 def _judge(workspace: Workspace) -> Check:
     try:
-        judged = score_texts(workspace, DEFAULT_JUDGE, ["good morning"])
+        judge = find_judge(DEFAULT_JUDGE, workspace)
+        judged = score_texts(workspace, judge, ["good morning"])
         label = judged.info.labels[0]
         found = (
             f"{judged.info.id}: {label} of 'good morning' = {judged.score('good morning', label)}"

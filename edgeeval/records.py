@@ -43,7 +43,8 @@ class Artifact:
     name: str
     """The level's name in every table."""
     path: str
-    """The file; of a split one, the first."""
+    """The file; of a split one, the first. In results its name alone: where it lay is nobody's
+    business, and the same evaluation elsewhere gives the same document."""
     sha256: str
     """Of the file; of a split one, over the hashes of its parts."""
     size_bytes: int
@@ -141,6 +142,9 @@ class MetricResult:
     """"subject=biology" -> the level's own value there. Exploratory."""
     delta_by_group: dict[str, Delta] = field(default_factory=dict)
     by_set: dict[str, Estimate] = field(default_factory=dict)
+    by_threshold: dict[str, Estimate] = field(default_factory=dict)
+    """"0.3" -> the level's own value if a judge's score counted from there on. Exploratory."""
+    delta_by_threshold: dict[str, Delta] = field(default_factory=dict)
     requirement: Requirement | None = None
     p_pass: float | None = None
     """p of "worse than required": small is evidence for pass. None without a requirement."""
@@ -210,9 +214,58 @@ class JudgeInfo:
     """A judge whose scores are in the results."""
 
     id: str
+    """What can change one of its scores: its file, its version, its engine."""
     name: str
+    kind: str
+    """How it judges: gguf, detoxify, profanity, rules."""
     description: str
     labels: tuple[str, ...]
+    """What it gives a probability for, in its own order."""
+    primary: str
+    """The label that speaks for it where one number is wanted."""
+    activation: str
+    """How its raw outputs become probabilities: sigmoid, each label by itself; softmax, the labels
+    share 1; none, it says yes or no."""
+    max_tokens: int | None
+    """What it reads of a text, special tokens included; None: all of it."""
+    floors: tuple["JudgeFloor", ...] = ()
+    """How wrong it is, once a data set that it was checked on; empty: nobody knows."""
+    conversion_difference: float | None = None
+    """Of a judge that was converted: largest difference of a probability from the original's, over
+    the probe texts."""
+    n_texts: int = 0
+    """Different texts that it scored for these results."""
+    n_truncated: int = 0
+    """Of them, those whose end it did not read."""
+    problem: str = ""
+    """Why it scored nothing here."""
+
+
+@dataclass(frozen=True)
+class JudgeFloor:
+    """How wrong a judge is on texts that people labelled. Whoever uses its scores must know."""
+
+    label: str
+    """Which of the judge's labels was checked."""
+    threshold: float
+    data: str
+    """The labelled file's name."""
+    data_sha256: str
+    positive: str
+    """What counted as having the label: "label_gold is hateful"."""
+    n: int
+    n_positive: int
+    auc: Estimate
+    precision: Estimate
+    sensitivity: Estimate
+    """Share of the texts with the label that are found (recall)."""
+    false_positive_rate: Estimate
+    """Share of the others that are taken for one with it."""
+    false_positive_rate_by_group: dict[str, Estimate]
+    """"target_ident=women" -> the same there. Groups without texts that lack the label are left
+    out."""
+    command: str
+    """What measures it again."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +280,14 @@ class Environment:
     """Whether llama.cpp's fast weight layouts were on; off where they die on this machine."""
     device: str
     n_threads: int
+    n_ubatch: int
+    """Physical batch: tokens that the engine computes at once."""
+    n_batch: dict[str, int]
+    """Prompt set -> its contexts' logical batch, in tokens."""
+    block_tokens: int
+    """Largest block of a plan: tokens, sequences and multiple-choice items together."""
+    block_sequences: int
+    block_items: int
     platform: str
     python: str
     cpu: str
@@ -264,4 +325,7 @@ class Results:
     judges: tuple[JudgeInfo, ...]
     prompt_sets: tuple[PromptSetInfo, ...]
     timings: Timings
+    evidence: str = ""
+    """Hash of everything that the numbers were derived from; `edgeeval verify` derives them again
+    from the workspace that holds it. Empty in documents that no workspace stands behind."""
     schema: str = RESULTS_SCHEMA

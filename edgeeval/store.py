@@ -11,7 +11,9 @@
     cost/        one journal a file that was timed
     calibration/ one journal a file whose decoding speed `plan` measured
     logprobs/    the reference's log-probabilities; deleted when the evaluation is done
+    judges/      judges that were built here; checks/: how wrong each was found to be
     judged/      one journal a judge: text hash -> scores
+    evidence/    what each results.json was derived from, by hash; `verify` reads it
     results/     one folder an evaluation: results.json and the reports
     log/         what native code printed
 
@@ -40,10 +42,22 @@ nothing writes over them."""
 LEFTOVERS = "leftovers"
 RUNS = "runs"
 REMOVABLE = {
-    LEFTOVERS: ("logprobs", "log", "artifacts/*.tmp", "imatrix/*.tmp", *_TORN_WRITES),
-    RUNS: ("runs", "divergence", "cost", "plans", "logprobs", "results/*/timings.jsonl"),
+    LEFTOVERS: (
+        *("logprobs", "log", "artifacts/*.tmp", "imatrix/*.tmp", "judges/.*.tmp.gguf"),
+        *_TORN_WRITES,
+    ),
+    RUNS: (
+        "runs",
+        "divergence",
+        "cost",
+        "plans",
+        "logprobs",
+        "evidence",
+        "results/*/timings.jsonl",
+    ),
     "artifacts": ("artifacts/*.gguf",),
     "imatrix": ("imatrix/*",),
+    "judges": ("judges/[!.]*.gguf",),
     "bundles": ("bundles/*",),
     "calibration": ("calibration",),
     "downloads": ("downloads/*",),
@@ -163,8 +177,27 @@ class Journal:
         return file.read(1) != b"\n"
 
     def read(self) -> list[dict[str, Any]]:
-        """Return the finished lines in order."""
-        return [json.loads(line) for line in self._whole_bytes().splitlines()]
+        """Return the finished lines in order.
+
+        Raises:
+            InputError: a line is none that was written here.
+        """
+        return [
+            self._parsed(number, line)
+            for number, line in enumerate(self._whole_bytes().split(b"\n")[:-1], 1)
+        ]
+
+    def _parsed(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise InputError(
+                f"{self.path}:{number}: not a journal's line: the file is damaged; delete it, and "
+                "what it held is computed again"
+            )
+        return value
 
     def append(self, *lines: dict[str, Any]) -> None:
         """Add lines and wait until they are on disk."""

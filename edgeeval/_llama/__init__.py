@@ -5,10 +5,12 @@ because native code may abort the process that calls it.
 
     backend.py   load the library, its error lines, its build
     model.py     a model, its vocabulary, decoding
+    classifier.py  a text classifier
     quantize.py  its quantizer
 """
 
 from edgeeval._llama.backend import EngineBuild, engine_build, ggml, native_time
+from edgeeval._llama.classifier import MAX_SEQUENCES, Classifier
 from edgeeval._llama.model import Context, Logits, Model, Row, Vocabulary
 from edgeeval._llama.quantize import (
     Mixture,
@@ -19,6 +21,8 @@ from edgeeval._llama.quantize import (
 )
 
 __all__ = [
+    "MAX_SEQUENCES",
+    "Classifier",
     "Context",
     "EngineBuild",
     "Logits",

@@ -108,7 +108,7 @@ def _cache_entry(folder: Path) -> Path | None:
     return entry if is_snapshot else None
 
 
-def _inside(folder: Path, path: Path) -> Path:
+def inside(folder: Path, path: Path) -> Path:
     """Return a file of the folder as it was named, once it is known to lie where it may.
 
     Raises:
@@ -123,8 +123,8 @@ def _inside(folder: Path, path: Path) -> Path:
     )
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    path = _inside(folder, folder / name)
+def read_json_object(folder: Path, name: str) -> dict[str, Any]:
+    path = inside(folder, folder / name)
     try:
         if path.stat().st_size > _MAX_JSON_BYTES:
             raise ModelFileError(f"{path}: larger than {_MAX_JSON_BYTES >> 20} MiB")
@@ -140,7 +140,7 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
 
 def _config(folder: Path) -> dict[str, Any]:
     if (folder / "config.json").is_file():
-        return _read_json(folder, "config.json")
+        return read_json_object(folder, "config.json")
     if (folder / "adapter_config.json").is_file():
         raise ModelFileError(f"{folder}: an adapter, not a model; merge it into its base first")
     if found := sorted(folder.glob("*.gguf")):
@@ -169,7 +169,7 @@ def _weight_map(folder: Path) -> dict[str, str] | None:
     """Return which file the index says each tensor is in; None without an index."""
     if not (folder / _INDEX).is_file():
         return None
-    weight_map = _read_json(folder, _INDEX).get("weight_map")
+    weight_map = read_json_object(folder, _INDEX).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(n, str) for n in weight_map.values()):
         raise ModelFileError(f"{folder}/{_INDEX}: no usable weight_map; get it again")
     return weight_map
@@ -189,7 +189,7 @@ def _weights(folder: Path, weight_map: dict[str, str] | None) -> dict[str, Path]
             raise ModelFileError(f"{folder}/{_INDEX}: {name!r} is not the name of a file beside it")
         if not (folder / name).is_file():
             raise ModelFileError(f"{folder}: {name!r} is missing, which {_INDEX} names; get it")
-    return {name: _inside(folder, folder / name) for name in names}
+    return {name: inside(folder, folder / name) for name in names}
 
 
 def _require_all_shards(folder: Path, names: list[str]) -> None:
@@ -242,9 +242,9 @@ def _files(folder: Path, weights: dict[str, Path]) -> tuple[Path, ...]:
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         if path.is_dir():
-            _inside(folder, path)
+            inside(folder, path)
         elif path.is_file() and path.suffix in _READ_SUFFIXES:
-            files.add(_inside(folder, path))
+            files.add(inside(folder, path))
     return tuple(sorted(files))
 
 

@@ -15,7 +15,7 @@ OWN_CODE = "the model needs Python code of its own, which is not run"
 
 
 def _distrust_the_model() -> None:
-    from transformers import dynamic_module_utils  # type: ignore[import-not-found]
+    from transformers import dynamic_module_utils
 
     decide = dynamic_module_utils.resolve_trust_remote_code
     assert dynamic_module_utils.get_class_from_dynamic_module  # a transformers without it: stop

@@ -41,6 +41,21 @@ MODEL_FILES = (
 )
 """What llama.cpp's converter reads of a model folder: no pickles, no code, no second copy of the
 weights. A model need not have them all."""
+JUDGE_FILES = (
+    "config.json",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+)
+"""What a judge is made of. Its pickle comes only where there is no safetensors, and is read without
+running it. A classifier need not have them all."""
 
 _RECORD_VERSION = 1
 _NAMES_SHOWN = 10
@@ -209,11 +224,13 @@ def choose_files(repo: str, names: Iterable[str], patterns: Sequence[str]) -> tu
     known, chosen = sorted(names), set[str]()
     for pattern in patterns:
         found = [name for name in known if fnmatch.fnmatchcase(name, pattern)]
-        if not found and pattern not in MODEL_FILES:
+        if not found and pattern not in {*MODEL_FILES, *JUDGE_FILES}:
             raise InputError(f"{repo}: no file matches {pattern!r}; {_nearest(pattern, known)}")
         chosen.update(found)
     if set(MODEL_FILES) <= set(patterns):
         _require_model(repo, known, chosen)
+    if set(patterns) == set(JUDGE_FILES):
+        _require_classifier(repo, known, chosen)
     if not chosen:
         raise InputError(f"{repo}: no file was asked for")
     for name in chosen:
@@ -271,6 +288,19 @@ def _require_model(repo: str, known: Sequence[str], chosen: set[str]) -> None:
             raise InputError(
                 f"{repo}: is no model folder, it has no {lacking}; {_nearest(lacking, known)}"
             )
+
+
+def _require_classifier(repo: str, known: Sequence[str], chosen: set[str]) -> None:
+    """Leave out the second copy of the weights; refuse what no judge can be made of."""
+    if "model.safetensors" in chosen:
+        chosen.discard("pytorch_model.bin")
+    elif "pytorch_model.bin" not in chosen:
+        raise InputError(
+            f"{repo}: has no model.safetensors and no pytorch_model.bin; "
+            f"{_nearest('model.safetensors', known)}"
+        )
+    if "config.json" not in chosen:
+        raise InputError(f"{repo}: has no config.json; {_nearest('config.json', known)}")
 
 
 def _require_inside(repo: str, name: str) -> None:

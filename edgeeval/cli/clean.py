@@ -11,6 +11,7 @@ from edgeeval.cli.options import workspace_option
 @click.command()
 @click.option("--artifacts", is_flag=True, help="Built GGUF files: made again from the model.")
 @click.option("--imatrix", is_flag=True, help="Importance matrices: computed again.")
+@click.option("--judges", is_flag=True, help="Built judges: built again from what was fetched.")
 @click.option("--runs", is_flag=True, help="Runs: measured again.")
 @click.option("--calibration", is_flag=True, help="How fast this machine is, as plan measured it.")
 @click.option("--bundles", is_flag=True, help="Unpacked bundles: unpacked again from their files.")

@@ -11,9 +11,16 @@ from edgeeval.errors import InputError
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[RECIPE | hf:OWNER/NAME[:FILE.gguf]]...")
 @click.option("--converter", is_flag=True, help="What converts Hugging Face models to GGUF.")
+@click.option("--judge", "judges", multiple=True, help="A classifier, by NAME: detoxify-unbiased …")
 @workspace_option
 @quiet_option
-def command(targets: tuple[str, ...], converter: bool, workspace: Path, quiet: bool) -> None:
+def command(
+    targets: tuple[str, ...],
+    converter: bool,
+    judges: tuple[str, ...],
+    workspace: Path,
+    quiet: bool,
+) -> None:
     """Get what RECIPE names and only the network has; afterwards everything works offline.
 
     HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE mean what they always mean. A download that
@@ -21,16 +28,20 @@ def command(targets: tuple[str, ...], converter: bool, workspace: Path, quiet: b
     """
     from edgeeval.artifact.converter_env import fetch_converter
     from edgeeval.artifact.source import fetch_recipe
+    from edgeeval.judges.fetch import fetch_judge, known_judge
     from edgeeval.recipe import recipe_of
     from edgeeval.store import Workspace
 
-    if not targets and not converter:
-        raise InputError("fetch: name a RECIPE or hf:owner/name, or give --converter")
+    if not targets and not converter and not judges:
+        raise InputError("fetch: name a RECIPE or hf:owner/name, or give --converter or --judge")
+    entries = [known_judge(name) for name in judges]
     recipes = [recipe_of(target) for target in targets]
     kept = Workspace(workspace)
     with kept.locked():
         if converter:
             click.echo(fetch_converter(kept, talker(quiet)).script)
+        for entry in entries:
+            click.echo(fetch_judge(kept, entry, talker(quiet)))
         for recipe in recipes:
             for path in fetch_recipe(kept, recipe, talker(quiet)):
                 click.echo(path)

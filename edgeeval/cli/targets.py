@@ -68,7 +68,12 @@ MEASURE_OPTIONS: list[_Decorator] = [
         "--limit", type=click.IntRange(1), help="Items a set, for a trial; marks every output."
     ),
     click.option("--seed", type=int, default=1, show_default=True, help="Seed of sampled texts."),
-    click.option("--judge", help="Judge of harm.*."),
+    click.option(
+        "--judge",
+        "judges",
+        multiple=True,
+        help="Judge of harm.*, by name or file; several may be given.  [default: the recipe's]",
+    ),
     click.option(
         "--cache-bytes",
         type=click.IntRange(1),
@@ -132,7 +137,7 @@ def request_from(options: dict[str, Any]) -> "Request":
         raise InputError("--windows belongs to --text; a suite's own windows are in its sets")
     recipe = recipe_from(options)
     same_names = (
-        "suite policy text n_ctx windows prompts limit seed device judge cache_bytes keep "
+        "suite policy text n_ctx windows prompts limit seed device judges cache_bytes keep "
         "max_level_files converter converter_python fresh"
     )
     given = {key: options[key] for key in same_names.split() if key in options}

@@ -3,7 +3,7 @@
 Each metric names its method once (`scores.table.Metric.method`); `methods` says what each does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeeval.compare.methods import (
@@ -75,7 +75,16 @@ def _part(metric: Metric, scores: Sequence[Score]) -> Estimate:
     return _estimate(interval, _n_reported(metric, scores, interval))
 
 
-def _group_names(scores: Iterable[Score]) -> dict[str, list[Score]]:
+def _parts(
+    metric: Metric, level: Mapping[str, Sequence[Score]], reference: Mapping[str, Sequence[Score]]
+) -> tuple[dict[str, Estimate], dict[str, Delta]]:
+    """Estimate parts by name, and what those that the reference has differ by."""
+    own = {name: _part(metric, scores) for name, scores in level.items()}
+    paired = {name: _pairs(level[name], reference[name]) for name in level if name in reference}
+    return own, {name: _delta(paired_interval(metric, pairs)) for name, pairs in paired.items()}
+
+
+def _by_group(scores: Iterable[Score]) -> dict[str, list[Score]]:
     parts: dict[str, list[Score]] = {}
     for score in scores:
         for name, value in score.groups.items():
@@ -97,6 +106,13 @@ def _notes(metric: Metric, level: Sequence[ScoreTable], interval: Interval) -> t
         if spread > NOISY_SPREAD:
             notes.append(f"noisy, rerun: repetitions lie {spread:.0%} apart")
     return tuple(notes)
+
+
+def _by_threshold(tables: Sequence[ScoreTable]) -> dict[str, list[Score]]:
+    return {
+        name: _pooled(replace(table, scores=table.by_threshold[name]) for table in tables)
+        for name in (tables[0].by_threshold if tables else ())
+    }
 
 
 def _chance(level: Sequence[ScoreTable]) -> float | None:
@@ -138,7 +154,11 @@ def _evidence(
 
     own = own_at(ALPHA)
     divided = metric.method in DIVISIBLE
-    groups = _group_names(scores) if divided else {}
+    groups = _by_group(scores) if divided else {}
+    by_group, delta_by_group = _parts(metric, groups, dict.fromkeys(groups, base) if paired else {})
+    by_threshold, delta_by_threshold = _parts(
+        metric, _by_threshold(level), _by_threshold(reference) if paired else {}
+    )
     result = MetricResult(
         key=key,
         title=metric.title,
@@ -151,13 +171,10 @@ def _evidence(
         method=own.method,
         reason=own.reason,
         delta=_delta(paired_at) if paired_at else None,
-        by_group={name: _part(metric, part) for name, part in groups.items()},
-        delta_by_group={
-            name: _delta(paired_interval(metric, _pairs(part, base)))
-            for name, part in groups.items()
-        }
-        if paired
-        else {},
+        by_group=by_group,
+        delta_by_group=delta_by_group,
+        by_threshold=by_threshold,
+        delta_by_threshold=delta_by_threshold,
         by_set={table.set_id: _part(metric, table.scores) for table in level}
         if divided and len(level) > 1
         else {},

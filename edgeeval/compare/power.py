@@ -30,7 +30,7 @@ _OF_MEANS = ("mean", "bounded", "log_ratio", "sum_of_means")
 """Methods whose interval shrinks with the root of n."""
 
 Expected = Mapping[str, Mapping[str, tuple[float, float]]]
-"""Level -> metric -> value and spread of one item (cluster, window)."""
+"""Level -> metric, with its judge -> value and spread of one item (cluster, window)."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,14 @@ def _expected(
         if judged.value is None or judged.lower is None or judged.upper is None or n < 2:
             continue
         spread = (judged.upper - judged.lower) / 2 * math.sqrt(n) / t_quantile(ALPHA, n - 1)
-        found.append((metric_id(key), (judged.value, spread)))
+        found.append((_with_judge(key), (judged.value, spread)))
     return found
+
+
+def _with_judge(key: str) -> str:
+    """Return a key without k and set: what one judge or label found is nothing about another."""
+    judge = key.partition("@")[2]
+    return f"{metric_id(key)}@{judge}" if judge else metric_id(key)
 
 
 def power(
@@ -118,13 +124,14 @@ def power(
         sources: expectations with what they rest on, the best first.
     """
     alpha = 2 * LEVEL_OF_ERROR / max(1, n_levels)
-    name = _FLIPS.get(metric.id, metric.id)
+    asked = _with_judge(requirement.metric)
+    name = _FLIPS.get(metric.id, asked)
     for basis, expected in sources:
         found = expected.get(level, {}).get(name)
         if found is not None:
             value = _delta80(requirement, metric, n, alpha, found)
-            return Power(level, metric.id, requirement.kind, requirement.limit, n, value, basis)
-    return Power(level, metric.id, requirement.kind, requirement.limit, n, None, "")
+            return Power(level, asked, requirement.kind, requirement.limit, n, value, basis)
+    return Power(level, asked, requirement.kind, requirement.limit, n, None, "")
 
 
 def _delta80(

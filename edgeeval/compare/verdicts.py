@@ -8,6 +8,7 @@ the sample that would decide. A requirement without a number is not measured, ne
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from edgeeval import stats
 from edgeeval.compare.estimates import ALPHA, MetricEvidence
@@ -51,7 +52,8 @@ class JudgedLevel:
 
 
 _KEY = re.compile(
-    r"(?P<id>[^/@]+?)(_(?P<k>\d+))?(/(?P<set>[^@]+))?(@(?P<judge>[^:]+)(:(?P<label>.+))?)?"
+    r"(?P<id>[^/@]+?)(_(?P<k>\d+))?(/(?P<set>[^@]+))?(@(?P<judge>[^:]+)(:(?P<label>.+))?)?",
+    re.DOTALL,  # a label is whatever a stranger wrote
 )
 
 
@@ -65,6 +67,16 @@ def _parts(key: str) -> dict[str, str]:
 def metric_id(key: str) -> str:
     """Return the id of a key: `harm.tf_5@judge:label` -> `harm.tf`."""
     return _parts(key)["id"]
+
+
+def judge_of(key: str) -> str:
+    """Return the judge of a key: `harm.tf_5@judge:label` -> `judge`; empty without one."""
+    return _parts(key).get("judge", "")
+
+
+def label_of(key: str) -> str:
+    """Return the label of a key's judge; empty without one."""
+    return _parts(key).get("label", "")
 
 
 def _matches(requirement: str, key: str) -> bool:
@@ -129,14 +141,17 @@ def incoherence(evidence: Mapping[str, MetricEvidence]) -> str:
 
 
 def _cells(
-    evidence: Mapping[str, MetricEvidence], requirements: Sequence[Requirement]
+    evidence: Mapping[str, MetricEvidence],
+    requirements: Sequence[Requirement],
+    silent: Mapping[str, str],
 ) -> list[_Cell]:
     cells = []
     babble = incoherence(evidence)
     for requirement in requirements:
         keys = [key for key in evidence if _matches(requirement.metric, key)]
         if not keys:
-            cells.append(_Cell(requirement, requirement.metric, None, None, "it was not measured"))
+            missing = silent.get(judge_of(requirement.metric), "it was not measured")
+            cells.append(_Cell(requirement, requirement.metric, None, None, missing))
         for key in keys:
             cell = _cell(requirement, key, evidence[key])
             if babble and key.startswith(_GUARDED):
@@ -233,15 +248,18 @@ def _worst_p(cells: Sequence[_Cell]) -> float:
 
 
 def judge_levels(
-    levels: Mapping[str, Mapping[str, MetricEvidence]], requirements: Sequence[Requirement]
+    levels: Mapping[str, Mapping[str, MetricEvidence]],
+    requirements: Sequence[Requirement],
+    silent: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, JudgedLevel]:
     """Judge all levels together: the corrections need them all.
 
     Args:
         levels: level name -> metric key -> evidence, the measured levels only.
         requirements: what each must keep.
+        silent: judge -> why it scored nothing.
     """
-    cells = {name: _cells(evidence, requirements) for name, evidence in levels.items()}
+    cells = {name: _cells(evidence, requirements, silent) for name, evidence in levels.items()}
     names = list(levels)
     passed, pass_alphas = _alphas([_worst_p(cells[name]) for name in names])
     measured = [

@@ -8,7 +8,9 @@ that is loaded here, from an installed package.
 import importlib.metadata
 from collections.abc import Callable
 
+from edgeeval.judges import Judge, Judged
 from edgeeval.records import JudgeInfo
+from edgeeval.store import Workspace
 
 _PACKAGE = "alt-profanity-check"
 _LABEL = "profanity"
@@ -20,16 +22,33 @@ def describe() -> JudgeInfo:
     return JudgeInfo(
         id=f"{_PACKAGE}-{version}",
         name=_PACKAGE,
+        kind="profanity",
         description="linear profanity model: rude words, not hostile meaning; English",
         labels=(_LABEL,),
+        primary=_LABEL,
+        activation="sigmoid",
+        max_tokens=None,
     )
 
 
-def load() -> Callable[[list[str]], dict[str, list[float]]]:
-    """Return the scoring function: texts -> label -> probabilities."""
+def names(workspace: Workspace) -> tuple[str, ...]:
+    """Return its one name."""
+    del workspace
+    return (_PACKAGE,)
+
+
+def find(name: str, workspace: Workspace) -> Judge | None:
+    """Return it, if it is meant."""
+    del workspace
+    return Judge(describe()) if name == _PACKAGE else None
+
+
+def load() -> Callable[[list[str]], Judged]:
+    """Return the scoring function."""
     from profanity_check import predict_prob
 
-    def score(texts: list[str]) -> dict[str, list[float]]:
-        return {_LABEL: [float(value) for value in predict_prob(texts)]}
+    def score(texts: list[str]) -> Judged:
+        probabilities = [float(value) for value in predict_prob(texts)]
+        return Judged({_LABEL: probabilities}, [False] * len(texts))
 
     return score

@@ -9,13 +9,23 @@ in the workspace as soon as it is finished, so calling it again goes on where it
     bundle.py    a reference's run in one file, for a machine that cannot hold it
     bundle_content.py  what stands in such a file, checked
     forecast.py  what it would take, and what it could show
+    judging.py   who judges harm, and what is required of whom
+    evidence.py  what results were derived from, by hash
+    bench.py     what those are tried on
+    planted.py   answers that are known beforehand
+    controls.py  score those in every run: what does not come out as known is said above the report
+    verify.py    derive results again, past every cache
     conclude.py  runs -> scores -> comparison -> verdicts -> Results
 """
 
 from pathlib import Path
 
+from edgeeval.pipeline.bench import Bench
 from edgeeval.pipeline.bundle import foreign_of, write_bundle
-from edgeeval.pipeline.conclude import conclude
+from edgeeval.pipeline.conclude import conclude, environment_of, read_material
+from edgeeval.pipeline.controls import run_controls
+from edgeeval.pipeline.evidence import gather, keep_evidence
+from edgeeval.pipeline.judging import with_judges
 from edgeeval.pipeline.ladder import Built, Ladder, build_ladder
 from edgeeval.pipeline.measure import Measurement, measurer_for
 from edgeeval.pipeline.request import (
@@ -63,11 +73,20 @@ def evaluate(
         if request.fresh:
             workspace.forget_runs()
         chosen = choose(request, foreign_of(request, workspace))
+        chosen = with_judges(request, chosen, workspace)
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
         measurer = measurer_for(request, chosen, workspace, engine, progress)
         ladder = Ladder(request, workspace, engine, progress, chosen.foreign)
         measured = Measurement(request, ladder, measurer, progress).run()
-        return conclude(request, chosen, measurer, measured)
+        material = read_material(chosen, measurer, measured, progress)
+        made_by = environment_of(engine, measured.plans)
+        judged = material.judgement.judged
+        evidence = gather(request, made_by, measurer, measured, judged, material.texts)
+        keep_evidence(workspace, evidence)
+        checks = run_controls(
+            Bench(chosen.scorers, material.reference, material.levels, material.judgement.first)
+        )
+        return conclude(request, chosen, measurer, measured, material, evidence, checks)
 
 
 def bundle(

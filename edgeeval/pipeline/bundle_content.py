@@ -232,7 +232,7 @@ def check_run(plan: Mapping[str, Any], run: Path, logprobs: Path | None) -> None
     where = f"runs/{run.name}"
     try:
         found = Journal(run / "journal.jsonl").read()
-    except (ValueError, RecursionError):
+    except InputError:
         raise InputError(f"{where}/journal.jsonl: not JSON") from None
     adapter = _LINES[plan["primitive"]]
     lines = {line.block: line for line in (_validate(adapter, one, where) for one in found)}

@@ -2,20 +2,26 @@
 
 import platform
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edgeeval.compare import collect, judge_levels, mark_pareto, recommend
 from edgeeval.compare.estimates import MetricEvidence, with_floor
-from edgeeval.errors import InputError, WorkerFailed
-from edgeeval.judges import DEFAULT_JUDGE
-from edgeeval.judges.score import JudgedTexts, score_texts
+from edgeeval.compare.judge_error import with_judge_errors
+from edgeeval.errors import InputError
+from edgeeval.judges.floors import with_floors
+from edgeeval.judges.score import JudgedTexts
+from edgeeval.pipeline.bench import Check
+from edgeeval.pipeline.controls import complaints
+from edgeeval.pipeline.evidence import Evidence
+from edgeeval.pipeline.judging import Judgement, asks_judges, judge_texts, texts_to_judge
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
 from edgeeval.pipeline.watermarks import watermarks
 from edgeeval.records import (
+    Artifact,
     Environment,
     JudgeInfo,
     LevelResult,
@@ -26,70 +32,109 @@ from edgeeval.records import (
 )
 from edgeeval.run.device import Engine
 from edgeeval.run.foreign import Plan
-from edgeeval.run.schedule import ChosenSet, Measurer, prefilled_tokens
+from edgeeval.run.schedule import ChosenSet, Measurer, Progress, prefilled_tokens
 from edgeeval.scores import is_selected, scorer
 from edgeeval.scores.measured import Measured, read_measured
 from edgeeval.scores.table import ScoreTable
-from edgeeval.store import Workspace
 
 Scorer = Callable[[Measured], list[ScoreTable]]
 
 
 def _scorer_for(
-    request: Request, chosen: Chosen, reference: Measured, judged: JudgedTexts | None
+    request: Request, chosen: Chosen, reference: Measured, judged: Sequence[JudgedTexts]
 ) -> Scorer:
     def tables(level: Measured) -> list[ScoreTable]:
         return [
             table
             for name in chosen.scorers
-            for table in scorer(name).score(level, reference, judged)
+            for by in (judged if asks_judges(name) else (None,))
+            for table in scorer(name).score(level, reference, by)
             if is_selected(table.metric.id, request.only)
         ]
 
     return tables
 
 
-def _judge(
-    request: Request, chosen: Chosen, workspace: Workspace, everything: Sequence[Measured]
-) -> JudgedTexts | None:
-    askers = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "texts_to_judge")]
-    texts = [
-        text
-        for asker in askers
-        for measured in everything
-        for text in asker.texts_to_judge(measured)
-    ]
-    return score_texts(workspace, request.judge or DEFAULT_JUDGE, texts) if texts else None
+@dataclass(frozen=True)
+class Material:
+    """What the results are made from, read back from disk."""
+
+    reference: Measured
+    levels: tuple[Measured, ...]
+    again: Measured
+    """The reference in blocks of another size; without sets where the suite has none."""
+    judgement: Judgement
+    texts: tuple[str, ...]
+    """What the judges were asked about."""
+    problems: tuple[str, ...]
+    """What could not be measured, in sentences."""
 
 
-def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Finished) -> Results:
-    """Score, compare and judge what was measured; nothing native runs here but the judge."""
-    base_file = finished.reference
-    reference = read_measured(measurer, base_file, base_file, finished.plans)
-    levels = [
-        read_measured(measurer, level, base_file, finished.plans) for level in finished.complete
-    ]
-    again = read_measured(measurer, base_file, base_file, finished.second)
-    judged, problems = None, tuple(finished.problems)
-    try:
-        judged = _judge(request, chosen, measurer.workspace, [reference, *levels, again])
-    except WorkerFailed as error:  # the other dimensions are still worth a report
-        problems = (*problems, f"Texts were not judged: {error}.")
-    tables = _scorer_for(request, chosen, reference, judged)
+def read_material(
+    chosen: Chosen,
+    measurer: Measurer,
+    finished: Finished,
+    progress: Progress = lambda line: None,
+    kept_in: Path | None = None,
+) -> Material:
+    """Read what was measured, and have its texts judged.
+
+    Args:
+        chosen: what was asked, with its judges.
+        measurer: whose journals.
+        finished: what was measured.
+        progress: called with lines of talk.
+        kept_in: another folder for the judges' scores.
+
+    Raises:
+        EdgeevalError: something planned has no result.
+    """
+    base = finished.reference
+    reference = read_measured(measurer, base, base, finished.plans)
+    levels = tuple(
+        read_measured(measurer, level, base, finished.plans) for level in finished.complete
+    )
+    again = read_measured(measurer, base, base, finished.second)
+    texts = texts_to_judge(chosen, [reference, *levels, again])
+    judgement = judge_texts(chosen, measurer.workspace, texts, progress, kept_in)
+    silent = [f"{name} judged no text: {why}." for name, why in judgement.silent.items()]
+    problems = (*finished.problems, *silent)
+    return Material(reference, levels, again, judgement, texts, problems)
+
+
+def conclude(
+    request: Request,
+    chosen: Chosen,
+    measurer: Measurer,
+    finished: Finished,
+    material: Material,
+    evidence: Evidence,
+    checks: Sequence[Check],
+) -> Results:
+    """Score, compare and judge what was measured; nothing native runs here."""
+    reference, judgement = material.reference, material.judgement
+    tables = _scorer_for(request, chosen, reference, judgement.judged)
     base = _base_tables(chosen, tables, reference)
-    floors = _floors(request, chosen, reference, again, judged) if finished.second else {}
-    evidence = {
-        level.artifact.name: {
-            key: with_floor(found, floors.get(key))
-            for key, found in collect(tables(level), base).items()
-        }
-        for level in levels
+    floors = _floors(request, chosen, material) if finished.second else {}
+    judges = tuple(
+        with_floors(measurer.workspace, info)
+        for info in (*judgement.infos, *_rules(chosen, reference))
+    )
+    found_in = {
+        level.artifact.name: with_judge_errors(
+            {
+                key: with_floor(found, floors.get(key))
+                for key, found in collect(tables(level), base).items()
+            },
+            judges,
+        )
+        for level in material.levels
     }
-    results = _level_results(finished, evidence, chosen.required)
+    results = _level_results(finished, found_in, chosen.required, judgement.silent)
     own = LevelResult(
-        name=base_file.name,
+        name=finished.reference.name,
         status="measured",
-        artifact=base_file,
+        artifact=_published(finished.reference),
         metrics={key: found.result for key, found in collect(base, []).items()},
     )
     measurer.clock.conclude()
@@ -102,9 +147,13 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
         reference=own,
         levels=results,
         recommendation=recommend(own, results, chosen.required, chosen.unavailable),
-        watermarks=watermarks(request, chosen, finished) + problems,
-        environment=_environment(measurer.settings.engine),
-        judges=_judges(chosen, reference, judged),
+        watermarks=(
+            *watermarks(request, chosen, finished),
+            *material.problems,
+            *complaints(checks),
+        ),
+        environment=evidence.environment,
+        judges=judges,
         prompt_sets=_prompt_set_infos(chosen.sets, finished.plans),
         timings=Timings(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -112,16 +161,19 @@ def conclude(request: Request, chosen: Chosen, measurer: Measurer, finished: Fin
             native_s=round(native_s, 1),
             native_share=round(native_s / elapsed_s, 3) if elapsed_s else None,
         ),
+        evidence=evidence.hash,
     )
 
 
-def _judges(
-    chosen: Chosen, reference: Measured, judged: JudgedTexts | None
-) -> tuple[JudgeInfo, ...]:
-    """Return who judged: the judge that was asked for, and those that scorers bring."""
+def _published(artifact: Artifact) -> Artifact:
+    """Leave out where a file lies: the same evaluation in another folder is the same document."""
+    return replace(artifact, path=Path(artifact.path).name)
+
+
+def _rules(chosen: Chosen, reference: Measured) -> tuple[JudgeInfo, ...]:
+    """Return the judges that scorers bring themselves, whatever `--judge` says."""
     bringing = [scorer(name) for name in chosen.scorers if hasattr(scorer(name), "judge_info")]
-    own = [one.judge_info() for one in bringing if any(reference.of_kind(*one.KINDS))]
-    return (*((judged.info,) if judged else ()), *own)
+    return tuple(one.judge_info() for one in bringing if any(reference.of_kind(*one.KINDS)))
 
 
 def _base_tables(chosen: Chosen, tables: Scorer, reference: Measured) -> list[ScoreTable]:
@@ -141,18 +193,13 @@ def _base_tables(chosen: Chosen, tables: Scorer, reference: Measured) -> list[Sc
         ) from None
 
 
-def _floors(
-    request: Request,
-    chosen: Chosen,
-    reference: Measured,
-    again: Measured,
-    judged: JudgedTexts | None,
-) -> dict[str, float]:
+def _floors(request: Request, chosen: Chosen, material: Material) -> dict[str, float]:
     """Return per metric what the reference's own score changes by in other blocks."""
+    again = material.again
     set_ids = {run.set_id for run in again.sets}
-    same_sets = tuple(run for run in reference.sets if run.set_id in set_ids)
-    first = replace(reference, sets=same_sets)
-    tables = _scorer_for(request, chosen, first, judged)
+    same_sets = tuple(run for run in material.reference.sets if run.set_id in set_ids)
+    first = replace(material.reference, sets=same_sets)
+    tables = _scorer_for(request, chosen, first, material.judgement.judged)
     floors = {}
     for key, found in collect(tables(again), tables(first)).items():
         compared = found.result.delta or found.result.estimate
@@ -166,11 +213,13 @@ def _level_results(
     finished: Finished,
     evidence: dict[str, dict[str, MetricEvidence]],
     required: Sequence[Requirement],
+    silent: Mapping[str, str],
 ) -> tuple[LevelResult, ...]:
-    judged = judge_levels(evidence, required)
+    judged = judge_levels(evidence, required, silent)
     results = []
     for name in finished.order:
-        artifact = finished.levels.get(name)
+        found_file = finished.levels.get(name)
+        artifact = _published(found_file) if found_file else None
         if name in finished.lost:
             results.append(LevelResult(name, "lost", artifact, reason=finished.lost[name]))
         elif name in finished.same:
@@ -207,8 +256,10 @@ def _prompt_set_infos(
     return tuple(infos)
 
 
-def _environment(engine: Engine) -> Environment:
+def environment_of(engine: Engine, plans: Sequence[Plan]) -> Environment:
+    """Return what computes the numbers: with other batches they round otherwise."""
     from edgeeval import __version__
+    from edgeeval.run import plan as planner
 
     return Environment(
         edgeeval=__version__,
@@ -218,6 +269,11 @@ def _environment(engine: Engine) -> Environment:
         engine_extra_bufts=engine.use_extra_bufts,
         device=engine.device,
         n_threads=engine.n_threads,
+        n_ubatch=engine.n_ubatch,
+        n_batch={plan.content["set_id"]: plan.content["context"]["n_batch"] for plan in plans},
+        block_tokens=planner.BLOCK_TOKENS,
+        block_sequences=planner.BLOCK_SEQUENCES,
+        block_items=planner.BLOCK_ITEMS,
         platform=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         cpu=_cpu_name(),

@@ -25,6 +25,7 @@ from edgeeval.compare.power import (
 from edgeeval.compare.verdicts import metric_id
 from edgeeval.errors import EdgeevalError, InputError, NotFetched
 from edgeeval.pipeline.bundle import foreign_of
+from edgeeval.pipeline.judging import with_judges
 from edgeeval.pipeline.ladder import Ladder, Rung
 from edgeeval.pipeline.measure import measurer_for
 from edgeeval.pipeline.request import Chosen, Request, choose, earlier_results
@@ -126,7 +127,7 @@ def forecast(
         WorkspaceBusy: another process works in this workspace.
     """
     with workspace.locked():
-        chosen = choose(request, foreign_of(request, workspace))
+        chosen = with_judges(request, choose(request, foreign_of(request, workspace)), workspace)
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
         try:
             ladder = Ladder(request, workspace, engine, progress, chosen.foreign)

@@ -46,15 +46,9 @@ class Finished:
         return [self.levels[name] for name in self.order if name not in left_out]
 
 
-def measurer_for(
-    request: Request,
-    chosen: Chosen,
-    workspace: Workspace,
-    engine: Engine,
-    progress: Progress,
-) -> Measurer:
-    """Return what runs artifacts as a request asks."""
-    settings = Settings(
+def settings_for(request: Request, chosen: Chosen, engine: Engine) -> Settings:
+    """Return what a request measures with."""
+    return Settings(
         engine=engine,
         suite=chosen.suite,
         sets=chosen.sets,
@@ -63,8 +57,29 @@ def measurer_for(
         cache_bytes=request.cache_bytes,
         foreign=chosen.foreign,
     )
+
+
+def measurer_for(
+    request: Request,
+    chosen: Chosen,
+    workspace: Workspace,
+    engine: Engine,
+    progress: Progress,
+) -> Measurer:
+    """Return what runs artifacts as a request asks."""
     clock = Clock(results_dir(request, workspace) / "timings.jsonl")
-    return Measurer(workspace, settings, clock, progress)
+    return Measurer(workspace, settings_for(request, chosen, engine), clock, progress)
+
+
+def second_plans(measurer: Measurer, reference: Artifact) -> list[Plan]:
+    """Return the plans of the reference's run in blocks of another size, if the suite has one.
+
+    A window has no batch mates that change it.
+    """
+    if not measurer.settings.suite.second_plan:
+        return []
+    plans = measurer.plans(reference, second=True)
+    return [plan for plan in plans if plan.content["primitive"] != "windows"]
 
 
 class Measurement:
@@ -212,11 +227,7 @@ class Measurement:
             return []
         if not measurer.has_plans(self._reference, second=True):
             self._need_reference()
-        plans = [
-            plan
-            for plan in measurer.plans(self._reference, second=True)
-            if plan.content["primitive"] != "windows"  # a window has no batch mates that change it
-        ]
+        plans = second_plans(measurer, self._reference)
         if measurer.lacks(self._reference, self._reference, plans):
             self._need_reference()
         measurer.measure(self._reference, [], plans)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from edgeeval.compare.verdicts import metric_id
 from edgeeval.errors import InputError, did_you_mean
-from edgeeval.judges.score import describe_judge
+from edgeeval.judges import Judge
 from edgeeval.prompts import PromptSet, Suite, load_set, load_suite, suite_sets, text_file_set
 from edgeeval.prompts.load import WHOLE_FILE
 from edgeeval.recipe import Limit, Recipe, load_policy, policy_names, requirements
@@ -47,7 +47,8 @@ class Request:
     seed: int = DEFAULT_SEED
     n_threads: int | None = None
     device: str = "auto"
-    judge: str | None = None
+    judges: tuple[str, ...] = ()
+    """Names or files of the judges of harm; the recipe's without any."""
     cache_bytes: int = DEFAULT_CACHE_BYTES
     keep: Keep = "all"
     """Which files that edgeeval made stay on the disk: all; the levels, not the reference; none."""
@@ -79,6 +80,7 @@ class Chosen:
     """Metrics that the policy names and this evaluation does not measure."""
     foreign: Foreign | None = None
     """The part of a bundle that is used."""
+    judges: tuple[Judge, ...] = ()
 
 
 def choose(request: Request, foreign: Foreign | None = None) -> Chosen:
@@ -100,8 +102,6 @@ def choose(request: Request, foreign: Foreign | None = None) -> Chosen:
         _require_same_suite(request, foreign)
         foreign = foreign.of_kinds(_kinds(scorers))
     suite = foreign.suite if foreign else chosen_suite(request)
-    if request.judge is not None:
-        describe_judge(request.judge)  # a wrong name must not cost a whole measurement first
     policy = request.policy or request.recipe.policy
     required, unavailable = chosen_requirements(request, suite, policy)
     sets = _foreign_sets(foreign) if foreign else chosen_sets(request, suite, scorers)

@@ -7,7 +7,7 @@ target.py    what a person types instead of a recipe -> Recipe
 policies.py  policies -> requirements
 """
 
-from edgeeval.recipe.load import ladder_names, load_recipe, recipe_names
+from edgeeval.recipe.load import is_judge_file, ladder_names, load_recipe, recipe_names
 from edgeeval.recipe.policies import load_policy, policy_names, requirements
 from edgeeval.recipe.schema import AS_GIVEN, Imatrix, Level, Limit, ModelSource, Recipe
 from edgeeval.recipe.target import BUNDLE_SUFFIX, is_recipe, recipe_of, recipe_of_files
@@ -22,6 +22,7 @@ __all__ = [
     "Limit",
     "ModelSource",
     "Recipe",
+    "is_judge_file",
     "is_recipe",
     "ladder_names",
     "load_policy",

@@ -149,6 +149,11 @@ def _check_level(where: str, level: Level, *, has_imatrix: bool) -> None:
         )
 
 
+def is_judge_file(judge: str) -> bool:
+    """Tell a judge's file from its name."""
+    return judge.endswith(".gguf")
+
+
 def _relative_to(folder: Path, recipe: Recipe) -> Recipe:
     """Make a recipe's paths relative to the place where the recipe stands."""
     model = recipe.model
@@ -165,4 +170,9 @@ def _relative_to(folder: Path, recipe: Recipe) -> Recipe:
     for key in ("text", "file"):
         if imatrix is not None and (path := getattr(imatrix, key)) is not None:
             imatrix = imatrix.model_copy(update={key: folder / path})
-    return recipe.model_copy(update={"model": model, "levels": levels, "imatrix": imatrix})
+    judges = tuple(
+        str(folder / judge) if is_judge_file(judge) else judge for judge in recipe.judges
+    )
+    return recipe.model_copy(
+        update={"model": model, "levels": levels, "imatrix": imatrix, "judges": judges}
+    )

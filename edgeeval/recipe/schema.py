@@ -190,6 +190,8 @@ class Recipe(_Strict):
     """Accept a reference that is itself quantized; every output says so."""
     levels: tuple[Level, ...] = Field(min_length=1)
     imatrix: Imatrix | None = None
+    judges: tuple[str, ...] = ()
+    """Judges of harm: names, or files relative to the recipe; the default one without any."""
     suite: str = "standard"
     policy: str = "balanced"
     require: dict[str, Limit] = Field(default_factory=dict)

@@ -14,7 +14,7 @@ from edgeeval.records import Delta, Estimate, MetricResult, Results
 from edgeeval.report import format as fmt
 from edgeeval.report.labels import Box, place_labels, without_common_prefix
 from edgeeval.report.svg import COLOURS, FONT_SIZE, draw, is_available
-from edgeeval.report.view import NO_VERDICT, delta_unit, level_verdict, limit_text
+from edgeeval.report.view import NO_VERDICT, delta_unit, judged_title, level_verdict, limit_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -233,7 +233,7 @@ def requirement_panels(results: Results) -> list[Panel]:
         forest = _forest(results, key, metric)
         size = (_PANEL_WIDTH, 48 + 19 * len(forest.bars))
         svg = draw(f"requirement{number}", size, partial(_paint_forest, forest))
-        panels.append(Panel(metric.title, limit_text(metric), svg))
+        panels.append(Panel(judged_title(metric), limit_text(metric), svg))
     return panels
 
 

@@ -1,6 +1,7 @@
 """One line a number, for a spreadsheet or a data frame.
 
-A level's own value has neither group nor set; then come its sets and its groups. What every reader
+A level's own value has neither group, set nor threshold; then come its sets, its groups and what it
+would be at other thresholds. What every reader
 must know first stands in lines of the key "watermark"; a lost level is a line without a key.
 """
 
@@ -12,7 +13,7 @@ from edgeeval.records import Delta, Estimate, LevelResult, MetricResult, Results
 from edgeeval.report.view import all_levels, split_key
 
 COLUMNS = (
-    *("level", "key", "group", "set", "value", "lower", "upper", "n", "method"),
+    *("level", "key", "group", "set", "threshold", "value", "lower", "upper", "n", "method"),
     *("delta", "delta_lower", "delta_upper", "p_pass", "p_fail", "verdict", "reason"),
 )
 
@@ -64,6 +65,9 @@ def _metric_rows(level: LevelResult, metric: MetricResult) -> Iterator[Row]:
     for name, part in metric.by_group.items():
         difference = _delta(metric.delta_by_group.get(name))
         yield own | {"group": name, "reason": part.reason} | _estimate(part) | difference
+    for name, part in metric.by_threshold.items():
+        difference = _delta(metric.delta_by_threshold.get(name))
+        yield own | {"threshold": name, "reason": part.reason} | _estimate(part) | difference
 
 
 def _estimate(number: Estimate) -> Row:

@@ -6,7 +6,15 @@ Like `view`, plain texts without markup.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from edgeeval.records import Delta, Estimate, LevelResult, MetricResult, Results
+from edgeeval.records import (
+    Delta,
+    Environment,
+    Estimate,
+    JudgeInfo,
+    LevelResult,
+    MetricResult,
+    Results,
+)
 from edgeeval.report import format as fmt
 from edgeeval.report.view import (
     all_levels,
@@ -49,11 +57,11 @@ class MetricRow(NamedTuple):
 
 
 class GroupTable(NamedTuple):
-    """A metric by group and by set."""
+    """A metric by set, by group and by threshold."""
 
     levels: tuple[str, ...]
     rows: tuple[tuple[str, tuple[str, ...]], ...]
-    """Group and one text a level."""
+    """Set, group or threshold, and one text a level."""
 
 
 class MetricBlock(NamedTuple):
@@ -153,11 +161,11 @@ def _group_table(having: list[tuple[str, MetricResult]]) -> GroupTable | None:
         for name, part in metric.by_set.items():
             texts.setdefault(f"set {name}", {})[level] = fmt.estimate(part, metric.unit)
         for name, part in metric.by_group.items():
-            text = fmt.estimate(part, metric.unit)
-            change = change_text(metric.delta_by_group.get(name), delta_unit(metric))
-            if change != fmt.MISSING:
-                text += f" (Δ {change})"
+            text = _part_text(metric, part, metric.delta_by_group.get(name))
             texts.setdefault(name, {})[level] = text
+        for name, part in metric.by_threshold.items():
+            text = _part_text(metric, part, metric.delta_by_threshold.get(name))
+            texts.setdefault(f"threshold {name}", {})[level] = text
     if not texts:
         return None
     levels = tuple(level for level, _ in having)
@@ -168,6 +176,12 @@ def _group_table(having: list[tuple[str, MetricResult]]) -> GroupTable | None:
             for name, row in texts.items()
         ),
     )
+
+
+def _part_text(metric: MetricResult, part: Estimate, delta: Delta | None) -> str:
+    text = fmt.estimate(part, metric.unit)
+    change = change_text(delta, delta_unit(metric))
+    return text if change == fmt.MISSING else f"{text} (Δ {change})"
 
 
 Facts = list[tuple[str, str]]
@@ -224,9 +238,37 @@ def prompt_sets(results: Results) -> Table:
 def judges(results: Results) -> Table:
     """Return the judges whose scores are in the results."""
     rows: list[tuple[str, ...]] = [
-        (one.name, one.description, ", ".join(one.labels), one.id) for one in results.judges
+        (
+            one.name,
+            one.description,
+            ", ".join(one.labels),
+            one.problem or fmt.count(one.n_texts),
+            _cut(one),
+            _errors(one),
+            one.id,
+        )
+        for one in results.judges
     ]
-    return ("judge", "what it is", "labels", "id"), rows
+    heads = ("judge", "what it is", "labels", "texts scored", "longer than it reads")
+    return (*heads, "how wrong it is", "id"), rows
+
+
+def _errors(judge: JudgeInfo) -> str:
+    """Return what is known of a judge's error; a number without it looks better than it is."""
+    known = [fmt.floor_text(floor) for floor in judge.floors]
+    if not known:
+        known.append(f"unknown: edgeeval judge check {judge.name} --data FILE")
+    if judge.conversion_difference is not None:
+        known.append(f"converted to within {judge.conversion_difference:.2g} of the original")
+    return "; ".join(known)
+
+
+def _cut(judge: JudgeInfo) -> str:
+    """Say how many texts a judge read without their end."""
+    if judge.max_tokens is None or not judge.n_texts:
+        return fmt.MISSING
+    share = fmt.quantity(judge.n_truncated / judge.n_texts, "share")
+    return f"{fmt.count(judge.n_truncated)} ({share}) of over {judge.max_tokens} tokens"
 
 
 def environment(results: Results) -> Facts:
@@ -240,11 +282,21 @@ def environment(results: Results) -> Facts:
         ("extra buffer types", "on" if made.engine_extra_bufts else "off: they die here"),
         ("device", made.device),
         ("threads", str(made.n_threads)),
+        ("batches", _batches(made)),
         ("CPU", made.cpu),
         ("platform", made.platform),
         ("Python", made.python),
         ("seed", str(results.seed)),
     ]
+
+
+def _batches(made: Environment) -> str:
+    """Return in what pieces was decoded: it changes how numbers round."""
+    largest = max(made.n_batch.values(), default=0)
+    return (
+        f"n_ubatch {made.n_ubatch}, n_batch up to {largest}; blocks of at most "
+        f"{made.block_tokens} tokens, {made.block_sequences} sequences, {made.block_items} items"
+    )
 
 
 def timings(results: Results) -> Facts:

@@ -8,7 +8,7 @@ import math
 from typing import NamedTuple
 
 from edgeeval.errors import one_line
-from edgeeval.records import Delta, Estimate
+from edgeeval.records import Delta, Estimate, JudgeFloor
 
 MISSING = "–"
 """An absent or undefined number. Never "nan", never 0."""
@@ -146,6 +146,16 @@ def delta(number: Delta | None, unit: str) -> str:
     if number is None:
         return MISSING
     return interval(number.value, number.lower, number.upper, unit, signed=True)
+
+
+def floor_text(floor: JudgeFloor) -> str:
+    """Return how wrong a judge is, in one line."""
+    auc = interval(floor.auc.value, floor.auc.lower, floor.auc.upper, "")
+    return one_line(
+        f"{floor.label}, τ {floor.threshold:g}: finds {estimate(floor.sensitivity, 'share')}, takes"
+        f" {estimate(floor.false_positive_rate, 'share')} of the others for it, AUC {auc} "
+        f"({floor.data}: {floor.n:,} texts, {floor.n_positive:,} with {floor.positive})"
+    )
 
 
 def count(number: int) -> str:

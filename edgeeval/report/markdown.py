@@ -154,7 +154,7 @@ def _dimensions(results: Results) -> Iterator[str]:
             )  # fmt: skip
     grouped = [block for dimension in found for block in dimension.blocks if block.groups]
     if grouped:
-        yield "## By group and set"
+        yield "## By group, set and threshold"
         yield ""
         yield "Exploratory: nothing here was corrected for looking at many groups."
         yield ""

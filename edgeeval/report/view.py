@@ -6,7 +6,7 @@ Texts may come from strangers' files: whoever draws them cleans them.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from edgeeval.records import Delta, LevelResult, MetricResult, Results
@@ -51,6 +51,12 @@ def split_key(key: str) -> KeyParts:
     name, _, judge = key.partition("@")
     metric, _, prompt_set = name.partition("/")
     return KeyParts(metric, prompt_set, judge)
+
+
+def judged_title(metric: MetricResult) -> str:
+    """Return a metric's title with the judge who made its numbers."""
+    judge = split_key(metric.key).judge
+    return f"{metric.title} ({judge})" if judge else metric.title
 
 
 def all_levels(results: Results) -> tuple[LevelResult, ...]:
@@ -153,9 +159,9 @@ def _why(level: LevelResult, verdict: str) -> str:
         if metric.requirement is not None and metric.verdict == verdict
     ]
     found = [
-        f"{metric.title}: {metric.reason}"
+        f"{judged_title(metric)}: {metric.reason}"
         if verdict == "not measured"
-        else f"{metric.title}: {measured_text(metric)}, limit {limit_text(metric)}"
+        else f"{judged_title(metric)}: {measured_text(metric)}, limit {limit_text(metric)}"
         for metric in decisive[:_N_REASONS]
     ]
     if len(decisive) > _N_REASONS:
@@ -305,9 +311,17 @@ def _chosen_metrics(levels: Iterable[LevelResult]) -> list[tuple[_Wanted, str]]:
     shown = {key for _, key in chosen}
     for key in required:
         if key not in shown:
-            title = fmt.shorten(metrics[key][0].title, 32)
+            title = _free_title(metrics[key][0], {wanted.title for wanted, _ in chosen})
             chosen.append((_Wanted(title, "", _REQUIRED_RANK, value_text), key))
     return chosen
+
+
+def _free_title(metric: MetricResult, taken: Collection[str]) -> str:
+    """Return a column's title: by its label where a judge has several, numbered if it is taken."""
+    label = split_key(metric.key).judge.partition(":")[2]
+    title = fmt.shorten(label or metric.title, 32)
+    same = (title, *(f"{title} {number}" for number in range(2, 100)))
+    return next(one for one in same if one not in taken)
 
 
 def metrics_by_key(levels: Iterable[LevelResult]) -> dict[str, list[MetricResult]]:

@@ -9,8 +9,6 @@ from cleared memory, so that where a run was interrupted leaves no trace in any 
 worker process; see `worker.py` for what goes in and comes out.
 """
 
-import hashlib
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy.typing as npt
 
 from edgeeval._llama import Context, Model, Row, native_time
 from edgeeval.errors import ModelFileError, WorkerFailed
+from edgeeval.run.arrays import save_array, write_array
 from edgeeval.run.numerics import (
     Floats,
     divergence,
@@ -33,34 +32,6 @@ from edgeeval.store import read_json
 
 _GREEDY = -1
 """Sample number of the greedy text."""
-
-
-def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write a .npy file, whole or not at all.
-
-    Not by numpy.save: it tells no full disk from another failure.
-    """
-    temporary = path.with_suffix(".tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.lib.format.write_array_header_1_0(
-                file, np.lib.format.header_data_from_array_1_0(array)
-            )
-            file.write(array.data)
-            file.flush()
-            os.fsync(file.fileno())  # before the journal's line that names it
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _save_array(folder: Path, array: npt.NDArray[Any]) -> str:
-    """Write an array under the name of its own hash."""
-    data = np.ascontiguousarray(array)
-    name = hashlib.sha256(str(data.shape).encode() + data.tobytes()).hexdigest()[:32] + ".npy"
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_array(folder / name, data)
-    return name
 
 
 def _require_finite(values: npt.NDArray[Any] | np.floating[Any]) -> None:
@@ -107,7 +78,7 @@ def score_windows(
     shape = (len(items), -1)
     nll = -log_probabilities[np.arange(len(wanted)), wanted].reshape(shape)
     if write is not None:
-        _write_array(write, log_probabilities)
+        write_array(write, log_probabilities)
     if read is None:
         return WindowScores(nll, None)
     reference = np.load(read, mmap_mode="r")
@@ -329,10 +300,10 @@ class _Runner:
         _require_finite(scores.nll)
         ids = [{"id": item["id"]} for item in block["items"]]
         arrays = Path(run["arrays"])
-        line = {"block": block["id"], "items": ids, "nll": _save_array(arrays, scores.nll)}
+        line = {"block": block["id"], "items": ids, "nll": save_array(arrays, scores.nll)}
         if scores.divergence is None:
             return line, None
-        name = _save_array(Path(run["divergence_arrays"]), scores.divergence)
+        name = save_array(Path(run["divergence_arrays"]), scores.divergence)
         return line, {"block": block["id"], "items": ids, "divergence": name}
 
 

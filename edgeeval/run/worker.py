@@ -34,6 +34,7 @@ TASKS = {
     "quantize": "edgeeval.artifact.quantize:work",
     "imatrix": "edgeeval.artifact.imatrix:work",
     "judge": "edgeeval.judges.score:work",
+    "detoxify": "edgeeval.judges.detoxify:work",
 }
 """What a worker can do: name -> "module:function", imported when a job asks for it."""
 

@@ -51,6 +51,9 @@ class Metric:
     """Function of the cells' means (method "bootstrap")."""
     group_by: str = ""
     """Name of the groups that are compared (methods "group_worst" and "group_gap")."""
+    of_texts: bool = False
+    """Whether it is the share of texts that a judge flags: the judge's error then shrinks a
+    difference by a factor that is known."""
     min_reference: float | None = None
     """A reference below this cannot show a loss: it has too little to lose."""
 
@@ -93,6 +96,8 @@ class ScoreTable:
     """Why there is no number at all."""
     notes: tuple[str, ...] = ()
     """What a reader must know beside the number."""
+    by_threshold: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
+    """Threshold -> what the scores would be if a judge's score counted from there on."""
 
     @property
     def key(self) -> str:

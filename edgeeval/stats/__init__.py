@@ -8,6 +8,7 @@ Everything here is a pure function of numbers: no records, no files, no settings
     cells.py       statistics that are made of several means
     control.py     a difference sharpened by a reference that ran on more items
     resampling.py  what has no formula: BCa cluster bootstrap, permuted labels
+    discrimination.py  how well a judge tells two classes apart
     decisions.py   from an interval method to p-values, corrected over levels
     planning.py    what a sample can show before it is run, and what would decide
 
@@ -31,6 +32,7 @@ from edgeeval.stats.decisions import (
     smallest_alpha,
     tost_p,
 )
+from edgeeval.stats.discrimination import auc, share_difference
 from edgeeval.stats.intervals import (
     Interval,
     clopper_pearson,
@@ -72,6 +74,7 @@ __all__ = [
     "PermutationGap",
     "Studentized",
     "TwoTests",
+    "auc",
     "bca_bootstrap",
     "bootstrap_distribution",
     "bounded_mean",
@@ -94,6 +97,7 @@ __all__ = [
     "permutation_gap",
     "required_n_paired_shares",
     "required_n_scaled",
+    "share_difference",
     "smallest_alpha",
     "sum_of_means",
     "sum_of_means_sample",

@@ -31,13 +31,21 @@ FILES = {
     "results/mine-12345678/results.json": 68,
     "results/mine-12345678/timings.jsonl": 69,
     "judged/ab.jsonl": 70,
+    "judges/mine.gguf": 73,
+    "judges/.other.tmp.gguf": 74,
     "inspected/ab.json": 71,
     "hashes.jsonl": 72,
 }
-LEFT_OVER = {"logprobs/run/0.npy", "log/probe-1.log", "artifacts/cd-Q4_0.tmp"}
+LEFT_OVER = {
+    "logprobs/run/0.npy",
+    "log/probe-1.log",
+    "artifacts/cd-Q4_0.tmp",
+    "judges/.other.tmp.gguf",
+}
 MADE_AGAIN = {
     "--artifacts": {"artifacts/ab-Q8_0.gguf"},
     "--imatrix": {"imatrix/ab.gguf", "imatrix/cd.part"},
+    "--judges": {"judges/mine.gguf"},
     "--runs": {
         "runs/ab/journal.jsonl",
         "divergence/ab-cd/journal.jsonl",

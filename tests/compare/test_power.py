@@ -170,7 +170,7 @@ def results() -> Results:
         ),
         recommendation=Recommendation(None, ""),
         watermarks=(),
-        environment=Environment("", "", "", "", True, "cpu", 1, "", "", ""),
+        environment=Environment("", "", "", "", True, "cpu", 1, 512, {}, 2048, 32, 8, "", "", ""),
         judges=(),
         prompt_sets=(a_set("text", 10), a_set("text", N_WINDOWS - 10), a_set("choice", N_ITEMS)),
         timings=Timings("", 0, 0, None),

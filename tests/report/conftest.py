@@ -293,14 +293,20 @@ def results() -> Results:
             engine_extra_bufts=True,
             device="cpu",
             n_threads=2,
+            n_ubatch=512,
+            n_batch={"prose": 2048},
+            block_tokens=2048,
+            block_sequences=32,
+            block_items=8,
             platform="Linux-6.1-x86_64",
             python="3.11.7",
             cpu="AMD EPYC 7B13",
         ),
         judges=(
             JudgeInfo(
-                f"{JUDGE}-1.6.1", JUDGE,
+                f"{JUDGE}-1.6.1", JUDGE, "profanity",
                 "linear profanity model: rude words, not hostile meaning; English", ("profanity",),
+                primary="profanity", activation="sigmoid", max_tokens=None,
             ),
         ),
         prompt_sets=(

@@ -73,7 +73,7 @@ def test_every_dimension_group_and_origin_is_there(results: Results) -> None:
         "Coherence",
         "Cost",
         "novel",
-        "By group and set",
+        "By group, set and threshold",
         "Files",
         "Prompt sets",
         "Judges",

@@ -111,10 +111,16 @@ def measured(*runs: SetRun, name: str = "level", cost: Mapping[str, Any] | None 
 
 
 def a_judge(
-    scores: Mapping[str, float | Mapping[str, float]], labels: Sequence[str] = ("rude",)
+    scores: Mapping[str, float | Mapping[str, float]],
+    labels: Sequence[str] = ("rude",),
+    primary: str = "",
+    activation: str = "sigmoid",
 ) -> JudgedTexts:
     """A judge that gives each text the planted score, or one for each label."""
-    info = JudgeInfo(f"{JUDGE}-1", JUDGE, "planted by a test", tuple(labels))
+    info = JudgeInfo(
+        f"{JUDGE}-1", JUDGE, "rules", "planted by a test", tuple(labels),
+        primary=primary or labels[0], activation=activation, max_tokens=None,
+    )  # fmt: skip
     by_text = {
         text_digest(text): dict(score) if isinstance(score, Mapping) else {labels[0]: float(score)}
         for text, score in scores.items()

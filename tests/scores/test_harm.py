@@ -76,6 +76,23 @@ class TestOfTexts:
         assert values(found[f"harm.emt_2@{JUDGE}:insult"]) == [0.7]
         assert values(found[f"harm.emt_2@{JUDGE}:threat"]) == [0.8]
 
+    def test_the_primary_label_comes_first_and_whom_a_text_mentions_is_no_harm(self) -> None:
+        """Detoxify's `unbiased` also says whether a text mentions Muslims."""
+        labels = ("muslim", "toxicity", "threat")
+        scores = dict.fromkeys(labels, 0.9)
+        judge = a_judge({MILD: scores}, labels, primary="toxicity")
+        found = scored(model({"a": [MILD, MILD]}), judge=judge)
+        keys = [key for key in found if key.startswith("harm.tf")]
+        assert keys == [f"harm.tf_2@{JUDGE}:toxicity", f"harm.tf_2@{JUDGE}:threat"]
+
+    def test_of_labels_that_share_one_probability_only_the_primary_one_is_a_harm(self) -> None:
+        labels = ("neutral", "hate")
+        judge = a_judge(
+            {MILD: {"neutral": 0.9, "hate": 0.1}}, labels, primary="hate", activation="softmax"
+        )
+        found = scored(model({"a": [MILD, MILD]}), judge=judge)
+        assert {key.partition("@")[2] for key in found} == {f"{JUDGE}:hate"}
+
     def test_an_identical_level_differs_by_exactly_nothing(self) -> None:
         texts = {f"i{n}": [RUDE, POLITE] if n % 3 else [MILD, MILD] for n in range(12)}
         for found in evidence(model(texts), model(texts)).values():
@@ -94,6 +111,33 @@ class TestOfTexts:
     def test_without_a_judge_there_is_no_score(self) -> None:
         level = model({"a": [RUDE, RUDE]})
         assert list(harm.score(level, level, None)) == []
+
+
+class TestOfThresholds:
+    def test_worked_example(self) -> None:
+        """By hand: scores .01 .4999 | .5 .9; a text counts from the threshold on."""
+        level = model({"a": [POLITE, MILD], "b": [RUDE, WORST]})
+        found = evidence(level, level)
+        tf, tp = (found[f"harm.{name}_2@{JUDGE}"].result for name in ("tf", "tp"))
+        assert list(tf.by_threshold) == [f"0.{tenth}" for tenth in range(1, 10)]
+        assert [one.value for one in tf.by_threshold.values()] == [0.75] * 4 + [0.5] + [0.25] * 4
+        assert [one.value for one in tp.by_threshold.values()] == [1] * 4 + [0.5] * 5
+        assert tf.by_threshold["0.5"] == tf.estimate
+        assert found[f"harm.emt_2@{JUDGE}"].result.by_threshold == {}
+
+    def test_differences_are_paired_at_every_threshold_over_all_sets(self) -> None:
+        """By hand: of ten items over two sets one rises from .4999 to .9."""
+        texts = {f"i{n}": [MILD, MILD] for n in range(5)}
+        base = [model(texts, set_id=name).sets[0] for name in ("one", "two")]
+        raised = model(texts | {"i0": [WORST, WORST]}, set_id="two").sets[0]
+        level, reference = measured(base[0], raised), measured(*base)
+        result = evidence(level, reference)[f"harm.tf_2@{JUDGE}"].result
+        changes = {name: delta.value for name, delta in result.delta_by_threshold.items()}
+        assert changes == {
+            f"0.{tenth}": pytest.approx(0.1 if tenth > 4 else 0) for tenth in range(1, 10)
+        }
+        assert result.delta_by_threshold["0.5"] == result.delta
+        assert all(one.n == 10 for one in result.by_threshold.values())
 
 
 class TestOfEmptyTexts:
@@ -221,6 +265,16 @@ class TestOfGroups:
             assert found.own_at(0.05)[:1] == (found.result.estimate.value,)
             assert (found.own_at(0.05).lower, found.own_at(0.05).upper) == (None, None)
             assert found.result.estimate.reason == "a statistic of groups has no interval"
+
+
+def test_plain_data_is_enough() -> None:
+    """By hand: two of four texts count; item b lost its second text."""
+    items = {name: {"template_id": name, "groups": {}} for name in "ab"}
+    scores = {"a": [0.2, 0.7], "b": [0.6]}
+    found = {one.key: one for one in harm.tables(items, scores, scores, k=2)}
+    assert values(found["harm.tf_2"]) == [0.5, 1.0]
+    assert values(found["harm.emt_2"]) == [0.7, 0.6]
+    assert found["harm.tf_2"].n_empty == 1
 
 
 def test_no_score_is_outside_its_range() -> None:

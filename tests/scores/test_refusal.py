@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from edgeeval.compare import collect, judge_levels
 from edgeeval.compare.estimates import MetricEvidence
+from edgeeval.compare.judge_error import with_judge_errors
+from edgeeval.judges.floors import with_floors
 from edgeeval.records import Requirement
 from edgeeval.scores import refusal
+from edgeeval.store import Workspace
 from tests.scores.conftest import a_run, an_item, by_key, measured, values, writes
 
 N = 40
@@ -90,6 +94,8 @@ def test_the_rules_read_the_greedy_text_and_are_named() -> None:
     assert refusal.judge_info().name == found[KEY].judge
 
 
-def test_the_judges_own_error_stands_beside_the_rate() -> None:
-    notes = evidence(first(20), first(20))[KEY].result.notes
-    assert any("a true difference is about Δ/0.85" in note for note in notes)
+def test_the_judges_own_error_stands_beside_the_rate(tmp_path: Path) -> None:
+    judge = with_floors(Workspace(tmp_path), refusal.judge_info())
+    found = with_judge_errors(evidence(first(20), first(24)), [judge])
+    notes = found[KEY].result.notes
+    assert any("true Δ ≈ Δ/0.81 = −12.4 points" in note for note in notes)  # by hand: −10/.8053
