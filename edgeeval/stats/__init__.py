@@ -63,6 +63,7 @@ from edgeeval.stats.resampling import (
     bootstrap_distribution,
     permutation_gap,
 )
+from edgeeval.stats.sequential import early_stop, look_order
 
 __all__ = [
     "BootstrapDistribution",
@@ -89,8 +90,10 @@ __all__ = [
     "delta80_mean",
     "delta80_paired_shares",
     "delta80_share",
+    "early_stop",
     "exp_interval",
     "holm",
+    "look_order",
     "mcnemar_exact",
     "order_statistic",
     "paired_shares",
