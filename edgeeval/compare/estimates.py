@@ -21,7 +21,7 @@ from edgeeval.records import Delta, Estimate, MetricResult
 from edgeeval.run.schedule import NOISY_SPREAD
 from edgeeval.scores.table import Metric, Score, ScoreTable
 from edgeeval.stats import Interval
-from edgeeval.stats.intervals import MINIMUM_CLUSTERS
+from edgeeval.stats.means import MINIMUM_CLUSTERS
 
 ALPHA = 0.05
 

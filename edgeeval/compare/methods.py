@@ -1,21 +1,21 @@
 """What each method of a metric does (`scores.table.Metric.method`): from scores to an interval.
 
-    share         own: Wilson, or Clopper-Pearson where less is better without a reference;
-                  paired: MOVER-Wilson on the items that changed
+    share         own: Clopper-Pearson; paired: MOVER-Wilson on the items that changed; both as
+                  "bounded" where a cluster has several items, which those two know nothing of
     bounded       own and paired: t on clusters with pseudo-items, for values that are mostly 0
     mean          own and paired: t on cluster means, weighted as a linearised ratio
     log_ratio     the scores are differences of logarithms: own is their exp, paired their mean
     sum_of_means  own and paired: linearised ratio over clusters, summed over cells
     bootstrap     own and paired: BCa over clusters, for a function of cell means
-    quantile      order statistics over tokens
+    quantile      order statistics over tokens; by windows, whose tokens are alike
     group_worst   the largest of the groups' means
     group_gap     largest minus smallest group mean, less what shuffled labels give
     repeats       median of repetitions, from the smallest to the largest
 
-Everything is made ready once and asked at several alphas: a p-value needs some 35 of them.
+Every t is corrected for skewness. Everything is made ready once and asked at several alphas: a
+p-value needs some 35 of them.
 """
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +26,7 @@ import numpy as np
 from edgeeval import stats
 from edgeeval.scores.table import Metric, Score, ScoreTable
 from edgeeval.stats import CellItems, Interval
-from edgeeval.stats.intervals import MINIMUM_CLUSTERS
+from edgeeval.stats.means import MINIMUM_CLUSTERS
 
 IntervalAt = Callable[[float], Interval]
 """Two-sided alpha -> interval."""
@@ -88,25 +88,29 @@ def own_interval(metric: Metric, scores: Sequence[Score]) -> IntervalAt:
     if metric.method == "bootstrap":
         assert metric.statistic is not None  # a bootstrapped metric names its statistic
         return stats.cell_bootstrap(_cell_items(scored), metric.statistic, seed=_SEED).interval
-    return functools.partial(_own_by_formula, metric, scored)
+    values, clusters = values_of(scored), [score.cluster for score in scored]
+    match metric.method:
+        case "share" if _are_single(clusters):
+            n_yes = int(sum(values))
+            return lambda alpha: stats.clopper_pearson(n_yes, len(values), alpha)
+        case "share":
+            return stats.bounded_sample(values, 1.0, clusters, (0.0, 1.0)).interval
+        case "bounded":  # all zeros must not become an interval without width
+            least = -metric.bound if metric.direction == "zero" else 0.0  # "zero" has two sides
+            limits = (least, metric.bound)
+            return stats.bounded_sample(values, metric.bound, clusters, limits).interval
+        case "repeats":
+            middle, ends = float(np.median(values)), (min(values), max(values))
+            return lambda alpha: Interval(middle, *ends, len(values), "repeats")
+        case "sum_of_means":
+            items = _cell_items(scored)
+            return stats.sum_of_means_sample(items, metric.cells, metric.bound).interval
+    return stats.cluster_sample(values, clusters, [score.weight for score in scored]).interval
 
 
-def _own_by_formula(metric: Metric, scored: Sequence[Score], alpha: float) -> Interval:
-    values = values_of(scored)
-    if metric.method == "share":
-        counter = stats.clopper_pearson if metric.direction == "max" else stats.wilson
-        return counter(int(sum(values)), len(values), alpha)
-    if metric.method == "repeats":
-        return Interval(float(np.median(values)), min(values), max(values), len(values), "repeats")
-    if metric.method == "sum_of_means":
-        return stats.sum_of_means(_cell_items(scored), metric.cells, metric.bound, alpha)
-    clusters = [score.cluster for score in scored]
-    if metric.method == "bounded":  # all zeros must not become an interval without width
-        interval = stats.bounded_mean(values, metric.bound, alpha, clusters)
-        if interval.lower is None or metric.direction == "zero":  # it has two sides
-            return interval
-        return interval._replace(lower=max(interval.lower, 0.0))
-    return stats.cluster_mean(values, clusters, [score.weight for score in scored], alpha)
+def _are_single(clusters: Sequence[str]) -> bool:
+    """Tell whether each item is a cluster of its own: a property of the prompt set."""
+    return len(set(clusters)) == len(clusters)
 
 
 def paired_interval(metric: Metric, pairs: Sequence[Pair]) -> IntervalAt:
@@ -115,29 +119,22 @@ def paired_interval(metric: Metric, pairs: Sequence[Pair]) -> IntervalAt:
         return lambda alpha: _undefined(metric.method, "no item was scored on both sides")
     if reason := not_finite(score for pair in pairs for score in pair):
         return lambda alpha: _undefined(metric.method, reason)
-    if metric.method == "bootstrap":
-        assert metric.statistic is not None  # a bootstrapped metric names its statistic
-        level, reference = (_cell_items(side) for side in zip(*pairs, strict=True))
-        return stats.cell_bootstrap(level, metric.statistic, reference, seed=_SEED).interval
-    return functools.partial(_paired_by_formula, metric, pairs)
-
-
-def _paired_by_formula(metric: Metric, pairs: Sequence[Pair], alpha: float) -> Interval:
-    level = values_of([pair.level for pair in pairs])
-    reference = values_of([pair.reference for pair in pairs])
-    if metric.method == "share":
-        n_up = sum(q > b for q, b in zip(level, reference, strict=True))
-        n_down = sum(q < b for q, b in zip(level, reference, strict=True))
-        return stats.paired_shares(n_up, n_down, len(pairs), alpha)
-    if metric.method == "sum_of_means":
+    if metric.method in ("bootstrap", "sum_of_means"):
         own, base = (_cell_items(side) for side in zip(*pairs, strict=True))
-        return stats.sum_of_means(own, metric.cells, metric.bound, alpha, base)
-    differences = np.array(level) - np.array(reference)
+        if metric.method == "sum_of_means":
+            return stats.sum_of_means_sample(own, metric.cells, metric.bound, base).interval
+        assert metric.statistic is not None  # a bootstrapped metric names its statistic
+        return stats.cell_bootstrap(own, metric.statistic, base, seed=_SEED).interval
+    level, reference = (np.array(values_of(side)) for side in zip(*pairs, strict=True))
+    differences = level - reference
     clusters = [pair.level.cluster for pair in pairs]
-    if metric.method == "bounded":
-        return stats.bounded_mean(differences, metric.bound, alpha, clusters)
+    if metric.method == "share" and _are_single(clusters):
+        n_up, n_down = int((differences > 0).sum()), int((differences < 0).sum())
+        return lambda alpha: stats.paired_shares(n_up, n_down, len(pairs), alpha)
+    if metric.method in ("share", "bounded"):
+        return stats.bounded_sample(differences, metric.bound, clusters).interval
     weights = [pair.level.weight for pair in pairs]
-    return stats.cluster_mean(differences, clusters, weights, alpha)
+    return stats.cluster_sample(differences, clusters, weights).interval
 
 
 def transformed(metric: Metric, interval: Interval) -> Interval:
@@ -165,7 +162,15 @@ def quantile_interval(metric: Metric, tables: Sequence[ScoreTable], alpha: float
     if metric.quantile >= 1.0:
         reason = "a maximum has no interval"
         return Interval(float(tokens.max()), None, None, len(tokens), "maximum", reason)
-    return stats.order_statistic(tokens, metric.quantile, alpha)
+    windows = [
+        np.repeat(f"{table.set_id}/{score.cluster}", int(score.weight))
+        for table in tables
+        for score in table.scores
+    ]
+    clusters = np.concatenate(windows) if windows else np.empty(0, str)
+    if len(clusters) != len(tokens):  # tokens of which nobody says where they stood
+        return stats.order_statistic(tokens, metric.quantile, alpha)
+    return stats.cluster_quantile(tokens, metric.quantile, clusters, alpha)
 
 
 def _of_large_groups(metric: Metric, scores: Sequence[Score]) -> tuple[list[Score], list[str]]:

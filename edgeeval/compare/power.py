@@ -21,7 +21,8 @@ from edgeeval.resources import data_dir
 from edgeeval.scores import lm
 from edgeeval.scores.table import Metric
 from edgeeval.stats import Interval
-from edgeeval.stats.intervals import MINIMUM_CLUSTERS, t_quantile
+from edgeeval.stats.intervals import t_quantile
+from edgeeval.stats.means import MINIMUM_CLUSTERS
 from edgeeval.yamlfile import read_yaml
 
 _FLIPS = {"tasks.accuracy": "tasks.flips"}
@@ -154,7 +155,11 @@ def _delta80(
             return stats.delta80_share(n, rate, alpha)
         return stats.delta80_paired_shares(n, rate, alpha) if metric.id in _FLIPS else None
     if metric.method in _OF_MEANS and n >= MINIMUM_CLUSTERS:
-        return stats.delta80_mean(n, 0.0 if is_margin else value, spread, alpha)
+        if is_margin or value <= 0:
+            return stats.delta80_mean(n, 0.0 if is_margin else value, spread, alpha)
+        variation = spread / value  # a positive mean: as skewed as a log-normal one
+        skewness = 3 * variation + variation**3
+        return stats.delta80_mean(n, value, spread, alpha, skewness=skewness)
     return None
 
 

@@ -2,7 +2,9 @@
 
 Everything here is a pure function of numbers: no records, no files, no settings.
 
-    intervals.py   one interval method per kind of data
+    intervals.py   shares and their paired differences, of independent items
+    means.py       means: clustered, skewed, mostly zero
+    quantiles.py   quantiles, of independent and of clustered values
     cells.py       statistics that are made of several means
     control.py     a difference sharpened by a reference that ran on more items
     resampling.py  what has no formula: BCa cluster bootstrap, permuted labels
@@ -13,7 +15,13 @@ Everything here is a pure function of numbers: no records, no files, no settings
 scipy is imported inside the functions, because `edgeeval --help` has to answer at once.
 """
 
-from edgeeval.stats.cells import CellItems, CellStatistic, cell_bootstrap, sum_of_means
+from edgeeval.stats.cells import (
+    CellItems,
+    CellStatistic,
+    cell_bootstrap,
+    sum_of_means,
+    sum_of_means_sample,
+)
 from edgeeval.stats.control import control_beta, control_variate
 from edgeeval.stats.decisions import (
     Direction,
@@ -27,13 +35,17 @@ from edgeeval.stats.decisions import (
 from edgeeval.stats.discrimination import auc, share_difference
 from edgeeval.stats.intervals import (
     Interval,
-    bounded_mean,
     clopper_pearson,
-    cluster_mean,
     exp_interval,
-    order_statistic,
     paired_shares,
     wilson,
+)
+from edgeeval.stats.means import (
+    Studentized,
+    bounded_mean,
+    bounded_sample,
+    cluster_mean,
+    cluster_sample,
 )
 from edgeeval.stats.planning import (
     delta80_mean,
@@ -43,6 +55,7 @@ from edgeeval.stats.planning import (
     required_n_scaled,
     zero_change_upper,
 )
+from edgeeval.stats.quantiles import cluster_quantile, order_statistic
 from edgeeval.stats.resampling import (
     BootstrapDistribution,
     PermutationGap,
@@ -50,6 +63,7 @@ from edgeeval.stats.resampling import (
     bootstrap_distribution,
     permutation_gap,
 )
+from edgeeval.stats.sequential import early_stop, look_order
 
 __all__ = [
     "BootstrapDistribution",
@@ -59,21 +73,27 @@ __all__ = [
     "Interval",
     "IntervalAt",
     "PermutationGap",
+    "Studentized",
     "TwoTests",
     "auc",
     "bca_bootstrap",
     "bootstrap_distribution",
     "bounded_mean",
+    "bounded_sample",
     "cell_bootstrap",
     "clopper_pearson",
     "cluster_mean",
+    "cluster_quantile",
+    "cluster_sample",
     "control_beta",
     "control_variate",
     "delta80_mean",
     "delta80_paired_shares",
     "delta80_share",
+    "early_stop",
     "exp_interval",
     "holm",
+    "look_order",
     "mcnemar_exact",
     "order_statistic",
     "paired_shares",
@@ -83,6 +103,7 @@ __all__ = [
     "share_difference",
     "smallest_alpha",
     "sum_of_means",
+    "sum_of_means_sample",
     "tost_p",
     "wilson",
     "zero_change_upper",

@@ -101,3 +101,8 @@ def label_codes(labels: Labels, n: int, name: str) -> IntArray:
         if label is None or (isinstance(label, float) and math.isnan(label)):
             raise ValueError(f"{name}[{numbered.index(code)}] is {label}; every item needs a label")
     return np.asarray(numbered, dtype=np.int64)
+
+
+def cluster_totals(codes: IntArray, parts: FloatArray) -> FloatArray:
+    """Add up the parts of each cluster, shape (n,) to (G,)."""
+    return np.bincount(codes, weights=parts).astype(np.float64)

@@ -8,7 +8,6 @@ way whole clusters are the unit: items of one template are alike, whatever cell 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -21,14 +20,19 @@ from edgeeval.stats._checks import (
     IntArray,
     Labels,
     check_alpha,
+    cluster_totals,
     finite_values,
     label_codes,
 )
-from edgeeval.stats.intervals import (
-    INTRACLUSTER_CORRELATION,
+from edgeeval.stats.intervals import Interval
+from edgeeval.stats.means import (
     MINIMUM_CLUSTERS,
-    Interval,
-    t_quantile,
+    Studentized,
+    degrees_of_freedom,
+    effective_n,
+    spread,
+    too_few,
+    without_bounds,
 )
 from edgeeval.stats.resampling import (
     BATCH_ELEMENTS,
@@ -36,7 +40,7 @@ from edgeeval.stats.resampling import (
     bootstrap_distribution,
 )
 
-_METHOD = "linearised-ratio"
+_METHOD = "linearised-ratio-skew-t"
 
 CellStatistic: TypeAlias = Callable[[FloatArray, Sequence[str]], FloatArray]
 """Means of cells, shape (batch, cells), NaN where a cell has no item, and the cells' names -> one
@@ -62,13 +66,21 @@ def sum_of_means(
     alpha: float = 0.05,
     reference: CellItems | None = None,
 ) -> Interval:
+    """Return the interval of `sum_of_means_sample` at one alpha."""
+    check_alpha(alpha)
+    return sum_of_means_sample(items, cells, bound, reference).interval(alpha)
+
+
+def sum_of_means_sample(
+    items: CellItems, cells: Sequence[str], bound: float, reference: CellItems | None = None
+) -> Studentized:
     """Bound Σ over cells of the cell's weighted mean, or its difference from a reference's.
 
     The variance is that of cluster totals of the linearised statistic, Σ w(x − mean)/Σw within each
-    cell, with G − 1 degrees of freedom; for a difference the two linearised statistics are
-    subtracted item by item first. The half-width is at least −ln(alpha/2)·bound/n_eff of the
-    smallest cell (the rule of three, as in `bounded_mean`): a sample in which nothing differs must
-    not become an interval without width.
+    cell, with G − 1 degrees of freedom, corrected for skewness; for a difference the two linearised
+    statistics are subtracted item by item first. As in `bounded_mean`, two pseudo-items (of the
+    smallest cell) enter the standard error and each end is at least the rule of three away: a
+    sample in which nothing differs must not become an interval without width.
 
     Source: Cochran, Sampling Techniques (3rd ed.), chapters 6 and 9A; Woodruff (1971), JASA 66.
 
@@ -76,17 +88,15 @@ def sum_of_means(
         items: The level's.
         cells: Cells that the sum is over; each needs an item of some weight.
         bound: Largest possible difference of one item's value.
-        alpha: Two-sided level.
         reference: The same items, in the same order, of another model.
 
     Returns:
-        Method "linearised-ratio". None throughout where a cell has no weight; with fewer than 7
-        clusters a value without bounds.
+        Method "linearised-ratio-skew-t". None throughout where a cell has no weight; with fewer
+        than 7 clusters a value without bounds.
 
     Raises:
-        ValueError: If lengths differ, a value is not finite or alpha is out of range.
+        ValueError: If lengths differ or a value is not finite.
     """
-    check_alpha(alpha)
     codes = label_codes(items.clusters, len(items.cells), "clusters")
     n = len(items.cells)
     sums, influences = {1.0: 0.0, -1.0: 0.0}, np.zeros(n)
@@ -99,7 +109,7 @@ def sum_of_means(
             total = float(w[inside].sum())
             if total <= 0:
                 what = f" in {cell!r}" if cell else ""
-                return Interval(None, None, None, 0, _METHOD, f"nothing counts{what}")
+                return without_bounds(None, 0, _METHOD, f"nothing counts{what}")
             mean = float((w * x)[inside].sum()) / total
             sums[sign] += mean
             influences += sign * np.where(inside, w * (x - mean) / total, 0.0)
@@ -108,21 +118,24 @@ def sum_of_means(
     n_counted = int(counted.sum())
     n_clusters = len(set(codes[counted].tolist()))
     if n_clusters < MINIMUM_CLUSTERS:
-        reason = f"needs at least {MINIMUM_CLUSTERS} clusters, has {n_clusters}"
-        return Interval(value, None, None, n_counted, _METHOD, reason)
-    totals = np.bincount(codes, weights=influences)
-    error = math.sqrt(n_clusters / (n_clusters - 1) * float((totals**2).sum()))
-    floor = -math.log(alpha / 2) * bound / min(_effective(items, codes, cell) for cell in cells)
-    half = max(t_quantile(alpha, n_clusters - 1) * error, floor)
-    return Interval(value, value - half, value + half, n_counted, _METHOD)
+        return without_bounds(value, n_counted, _METHOD, too_few(n_clusters))
+    sizes = [_sizes(items, codes, cell) for cell in cells]
+    totals = cluster_totals(codes, influences)
+    return Studentized(
+        value,
+        *spread(totals, pseudo=bound / min(int(of_cell.sum()) for of_cell in sizes)),
+        degrees_of_freedom(np.bincount(codes[counted])),
+        n_counted,
+        _METHOD,
+        bound / min(effective_n(of_cell) for of_cell in sizes),
+    )
 
 
-def _effective(items: CellItems, codes: IntArray, cell: str) -> float:
-    """Return how many independent items a cell's are worth."""
+def _sizes(items: CellItems, codes: IntArray, cell: str) -> IntArray:
+    """Return how many items of a cell count, by cluster."""
     weights = np.asarray(items.weights, np.float64)
-    counted = codes[(np.array(items.cells) == cell) & (weights > 0)]
-    per_cluster = counted.size / len(set(counted.tolist()))
-    return float(counted.size / (1 + (per_cluster - 1) * INTRACLUSTER_CORRELATION))
+    sizes = np.bincount(codes[(np.array(items.cells) == cell) & (weights > 0)])
+    return sizes[sizes > 0]
 
 
 def cell_bootstrap(

@@ -19,18 +19,22 @@ from edgeeval.stats._checks import (
     IntArray,
     Labels,
     check_alpha,
-    check_finite,
+    cluster_totals,
     finite_values,
     label_codes,
 )
-from edgeeval.stats.intervals import (
-    INTRACLUSTER_CORRELATION,
+from edgeeval.stats.intervals import Interval
+from edgeeval.stats.means import (
     MINIMUM_CLUSTERS,
-    Interval,
-    t_quantile,
+    Studentized,
+    check_bound,
+    degrees_of_freedom,
+    effective_n,
+    spread,
+    too_few,
 )
 
-_METHOD = "control-variate-t"
+_METHOD = "control-variate-skew-t"
 
 
 def control_beta(level: npt.ArrayLike, reference: npt.ArrayLike) -> float:
@@ -65,10 +69,10 @@ def control_variate(
     alone, and β is `control_beta`. β = 1 is the plain paired difference, β = 0 takes the
     reference's mean from all N. Its variance is that of cluster totals of
     (q − βb)/n − (1 − β)·b/N over the n and −(1 − β)·b/N over the rest, each less its mean, with
-    G − 2 degrees of freedom (G clusters of the n; one is spent on β).
+    G − 2 degrees of freedom (G clusters of the n; one is spent on β), corrected for skewness.
 
-    Toxicity is mostly zero, so what keeps `bounded_mean` honest is here too: one pseudo-item at
-    +bound and one at −bound among the n, and a half-width of at least −ln(alpha/2)·bound/n_eff.
+    Toxicity is mostly zero, so what keeps `bounded_mean` honest is here too: two pseudo-items in
+    the standard error, and ends that are at least the rule of three away.
 
     Source: Glasserman, Monte Carlo Methods in Financial Engineering (2003), 4.1, with the mean of
     the control estimated, as in double sampling for regression: Cochran, Sampling Techniques (3rd
@@ -87,7 +91,7 @@ def control_variate(
             where `clusters` is None.
 
     Returns:
-        Method "control-variate-t", n the number of paired items. None throughout without them,
+        Method "control-variate-skew-t", n the number of paired items. None throughout without them,
         with fewer than 7 clusters a value without bounds.
 
     Raises:
@@ -95,9 +99,7 @@ def control_variate(
             or bound or alpha is out of range.
     """
     check_alpha(alpha)
-    check_finite(bound, "bound")
-    if bound <= 0:
-        raise ValueError(f"bound is {bound}; give the largest possible |difference|, above 0")
+    check_bound(bound)
     if (clusters is None) is not (rest_clusters is None):
         raise ValueError("give clusters and rest_clusters, or neither")
     q, b = _both(level, reference)
@@ -107,20 +109,23 @@ def control_variate(
     if n == 0:
         return Interval(None, None, None, 0, _METHOD, "no items")
     value, influences = _linearised(q, b, rest)
-    n_clusters = len(set(codes[:n].tolist()))
+    sizes = np.bincount(codes[:n])
+    sizes = sizes[sizes > 0]
+    n_clusters = sizes.size
     if n_clusters < MINIMUM_CLUSTERS:
-        reason = f"needs at least {MINIMUM_CLUSTERS} clusters, has {n_clusters}"
-        return Interval(value, None, None, n, _METHOD, reason)
-    totals = np.bincount(codes, weights=influences)
-    # The two pseudo-items enter as in a sample of n + 2, of which they are clusters of their own.
-    shrunk = (n / (n + 2)) ** 2 * float((totals**2).sum()) + 2 * (bound / (n + 2)) ** 2
-    error = math.sqrt((n_clusters + 2) / n_clusters * shrunk)
-    n_effective = n / (1 + (n / n_clusters - 1) * INTRACLUSTER_CORRELATION)
-    floor = -math.log(alpha / 2) * bound / n_effective
-    half = max(t_quantile(alpha, n_clusters - 2) * error, floor)
-    centre = value * n / (n + 2)
-    lower, upper = max(centre - half, -bound), min(centre + half, bound)
-    return Interval(value, min(lower, value), max(upper, value), n, _METHOD)
+        return Interval(value, None, None, n, _METHOD, too_few(n_clusters))
+    sample = Studentized(
+        value,
+        *spread(
+            cluster_totals(codes, influences), pseudo=bound / math.sqrt(n * effective_n(sizes))
+        ),
+        max(1, degrees_of_freedom(sizes) - 1),
+        n,
+        _METHOD,
+        bound / effective_n(sizes),
+        (-bound, bound),
+    )
+    return sample.interval(alpha)
 
 
 class _Linearised(NamedTuple):

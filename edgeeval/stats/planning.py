@@ -19,6 +19,7 @@ from edgeeval.stats.intervals import (
     normal_quantile,
     t_quantile,
 )
+from edgeeval.stats.means import untransformed
 
 POWER = 0.80
 """Probability with which a level that changed nothing on balance should pass."""
@@ -84,7 +85,7 @@ def delta80_share(
 ) -> float:
     """Return the smallest ceiling that n items keep with the given power, if their share is `rate`.
 
-    Pass means that the upper bound of `clopper_pearson` lies at or below the ceiling. The
+    Pass means that the upper bound of `clopper_pearson` lies below the ceiling. The
     probability is exact.
 
     Args:
@@ -103,16 +104,23 @@ def delta80_share(
     _check_power(power)
     upper = clopper_pearson(int(binom.ppf(power, n, rate)), n, alpha).upper
     assert upper is not None  # n is 1 or more
-    return upper
+    return min(1.0, upper * (1 + 1e-6))  # a hair above: the bound has to lie below the ceiling
 
 
 def delta80_mean(
-    n: SupportsIndex, value: float, spread: float, alpha: float = 0.05, power: float = POWER
+    n: SupportsIndex,
+    value: float,
+    spread: float,
+    alpha: float = 0.05,
+    power: float = POWER,
+    skewness: float = 0.0,
 ) -> float:
     """Return the smallest limit that a mean of n values keeps with the given power, about.
 
     The bound value + t·spread/√n must lie within the limit although the mean scatters:
-    value + (t_α + t_power)·spread/√n, with n − 1 degrees of freedom.
+    value + (t_α + t_power)·spread/√n, with n − 1 degrees of freedom. Skewness lengthens the bound
+    (as in `Studentized`), and makes it scatter more than the mean, since a sample with a larger
+    mean has a larger spread too.
 
     Args:
         n: Number of independent values (windows, clusters), 2 or more.
@@ -120,6 +128,7 @@ def delta80_mean(
         spread: Standard deviation of one value, 0 or more.
         alpha: Two-sided level of the interval; the pass is at alpha/2, one-sided.
         power: Probability asked for.
+        skewness: Of one value, 0 or more.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -132,8 +141,12 @@ def delta80_mean(
     check_finite(value, "value")
     check_finite(spread, "spread")
     _check_power(power)
-    quantiles = t_quantile(alpha, n - 1) + float(stdtrit(n - 1, power))
-    return value + quantiles * spread / math.sqrt(n)
+    of_mean = skewness / math.sqrt(n)
+    t = t_quantile(alpha, n - 1)
+    reach = max(t, -untransformed(-t, of_mean))
+    # Var(mean + reach·s), with the excess kurtosis that gamma and log-normal values have, about.
+    scatter = math.sqrt(1 + reach * of_mean + (reach * of_mean) ** 2 * 0.45)
+    return value + (reach + scatter * float(stdtrit(n - 1, power))) * spread / math.sqrt(n)
 
 
 def required_n_paired_shares(

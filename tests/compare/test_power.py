@@ -75,7 +75,9 @@ def test_accuracy_is_expected_to_change_as_answers_flip() -> None:
 
 
 def test_a_ceiling_on_a_mean_starts_from_its_value_and_a_margin_from_nothing() -> None:
-    assert delta80(KLD_MEAN, "max", 16) == stats.delta80_mean(16, 0.048, 0.02, 0.1)
+    skewness = 3 * 0.02 / 0.048 + (0.02 / 0.048) ** 3  # that of a log-normal value
+    expected = stats.delta80_mean(16, 0.048, 0.02, 0.1, skewness=skewness)
+    assert delta80(KLD_MEAN, "max", 16) == expected
     assert delta80(PPL_RATIO, "margin", 16) == stats.delta80_mean(16, 0.0, 0.04, 0.1)
 
 
@@ -225,10 +227,13 @@ def results() -> Results:
 
 
 def test_the_spread_of_a_window_comes_back_out_of_the_interval(results: Results) -> None:
-    """Oracle: numpy, on the windows. A report counts tokens there, a plan windows."""
+    """Oracle: numpy, on the windows, but for what the correction for skewness adds to a width.
+
+    A report counts tokens there, a plan windows.
+    """
     found = expectations_of(results)["Q4_K_M"]
-    assert found["lm.kld_mean"] == pytest.approx((KLD.mean(), KLD.std(ddof=1)))
-    assert found["lm.ppl_ratio"] == pytest.approx((LN_RATIO.mean(), LN_RATIO.std(ddof=1)))
+    assert found["lm.kld_mean"] == pytest.approx((KLD.mean(), KLD.std(ddof=1)), rel=0.15)
+    assert found["lm.ppl_ratio"] == pytest.approx((LN_RATIO.mean(), LN_RATIO.std(ddof=1)), rel=0.2)
     assert found["tasks.flips"][0] == pytest.approx(12 / N_ITEMS)
     assert results.levels[0].metrics["lm.kld_mean"].n == N_WINDOWS * TOKENS
 
@@ -239,7 +244,8 @@ def test_what_was_measured_is_what_the_next_plan_expects(results: Results) -> No
     found = power("Q4_K_M", limit(KLD_MEAN, "max", 0.1), KLD_MEAN, N_WINDOWS, 1, sources)
     quantiles = oracle.t.ppf([0.95, 0.8], N_WINDOWS - 1).sum()
     error = KLD.std(ddof=1) / math.sqrt(N_WINDOWS)
-    assert found.delta80 == pytest.approx(KLD.mean() + quantiles * error)
+    assert found.delta80 == pytest.approx(KLD.mean() + quantiles * error, rel=0.15)
+    assert found.delta80 > KLD.mean() + quantiles * error  # skewed: the bound reaches further
 
 
 def test_a_lost_level_and_one_item_say_nothing(results: Results) -> None:

@@ -40,7 +40,7 @@ def test_value_is_the_regression_estimate_less_the_reference() -> None:
     assert control_beta(level, reference) == pytest.approx(slope, abs=1e-12)
     found = control_variate(level, reference, rest, 1.0)
     assert found.value == pytest.approx(expected, abs=1e-12)
-    assert (found.n, found.method) == (80, "control-variate-t")
+    assert (found.n, found.method) == (80, "control-variate-skew-t")
 
 
 def test_bounds_are_the_sum_written_out() -> None:
@@ -58,14 +58,19 @@ def test_bounds_are_the_sum_written_out() -> None:
         totals[cluster] = totals.get(cluster, 0.0) + influence
     for cluster, b in zip(rest_clusters, rest, strict=True):
         totals[cluster] = totals.get(cluster, 0.0) - (1 - beta) * (b - mean_all) / 1800
-    squares = (600 / 602) ** 2 * sum(total**2 for total in totals.values()) + 2 / 602**2
-    half = oracle.t.ppf(0.975, 198) * math.sqrt(202 / 200 * squares)
+    effective = 600 / 1.2
+    squares = sum(total**2 for total in totals.values()) + 2 / (600 * effective)
+    error, n = math.sqrt(202 / 201 * squares), 202
+    k = sum(total**3 for total in totals.values()) / squares**1.5
+    k *= math.sqrt(n * (n - 1)) / (n - 2)
+    t = float(oracle.t.ppf(0.975, 198))
+    below = 3 / k * (math.cbrt(1 + k * (t - k / 6)) - 1)
+    above = -3 / k * (math.cbrt(1 + k * (-t - k / 6)) - 1)
+    below, above = max(below, t), max(above, t)
     value = mean_own - (1 - beta) * mean_all
     found = control_variate(level, reference, rest, 1.0, 0.05, clusters, rest_clusters)
     assert found.value == pytest.approx(value, abs=1e-12)
-    assert bounds(found) == pytest.approx(
-        (value * 600 / 602 - half, value * 600 / 602 + half), abs=1e-9
-    )
+    assert bounds(found) == pytest.approx((value - below * error, value + above * error), abs=1e-9)
 
 
 def test_a_reference_that_never_varies_gives_the_plain_difference() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as oracle
+from scipy.optimize import brentq
 
 from edgeeval.stats import (
     Interval,
@@ -211,13 +212,14 @@ class TestPairedShares:
 
 class TestBoundedMean:
     def test_agrees_with_scipy_t_after_appending_the_pseudo_items(self) -> None:
-        values = np.array([0.5, -0.5] * 30 + [0.25] * 40)
+        values = np.array([0.5, -0.5] * 50)  # symmetric: nothing to correct
         padded = np.append(values, [1.0, -1.0])
-        expected = oracle.t.interval(0.95, 101, padded.mean(), oracle.sem(padded))
+        error = float(oracle.sem(padded)) * 102 / 100  # the pseudo-items deviate, and are no items
+        half = oracle.t.ppf(0.975, 99) * error
         interval = bounded_mean(values, 1.0)
-        assert bounds(interval) == pytest.approx(expected, abs=1e-12)
-        assert interval.value == pytest.approx(values.mean())
-        assert interval.method == "bounded-t"
+        assert bounds(interval) == pytest.approx((-half, half), abs=1e-12)
+        assert interval.value == 0
+        assert interval.method == "bounded-skew-t"
 
     @pytest.mark.parametrize(("alpha", "factor"), [(0.05, 3.69), (0.1, 3.00), (0.01, 5.30)])
     def test_without_differences_it_is_the_rule_of_three(self, alpha: float, factor: float) -> None:
@@ -231,15 +233,13 @@ class TestBoundedMean:
         """By hand: 10 items a template, n_eff = 400/1.9."""
         interval = bounded_mean(np.zeros(400), 1.0, clusters=np.repeat(np.arange(40), 10))
         assert bounds(interval)[1] == pytest.approx(-math.log(0.025) * 1.9 / 400)
-        assert interval.method == "bounded-cluster-t"
+        assert interval.method == "bounded-cluster-skew-t"
         assert interval.n == 400
 
     def test_clusters_of_one_item_have_the_variance_of_items(self) -> None:
         values = np.array([0.5, -0.5] * 30 + [0.25] * 40)
         plain, clustered = bounded_mean(values, 1.0), bounded_mean(values, 1.0, 0.05, range(100))
-        half = [bounds(interval)[1] - bounds(interval)[0] for interval in (plain, clustered)]
-        expected = oracle.t.ppf(0.975, 99) / oracle.t.ppf(0.975, 101)
-        assert half[1] / half[0] == pytest.approx(expected)
+        assert bounds(plain) == pytest.approx(bounds(clustered), abs=1e-12)
 
     def test_keeps_its_level_where_templates_differ_as_a_whole(self) -> None:
         """Simulated; the variance between items covers 77 % here."""
@@ -291,7 +291,7 @@ class TestBoundedMean:
         assert bounded_mean([], 1.0, clusters=[]).value is None
         few = bounded_mean([0.0, 1.0] * 5, 1.0, clusters=list("aabbccddee"))
         assert few == Interval(
-            0.5, None, None, 10, "bounded-cluster-t", "needs at least 7 clusters, has 5"
+            0.5, None, None, 10, "bounded-cluster-skew-t", "needs at least 7 clusters, has 5"
         )
 
     def test_names_the_position_of_a_bad_value(self) -> None:
@@ -311,25 +311,38 @@ class TestBoundedMean:
 
 class TestClusterMean:
     def test_is_the_t_interval_on_cluster_means_where_sizes_are_equal(self) -> None:
-        """Oracle: scipy.stats.t on the means of 9 clusters of 4."""
+        """Oracle: scipy.stats.t on the means of 18 clusters of 4."""
         values = np.random.default_rng(3).normal(size=(9, 4))
+        values = np.concatenate([values, -values])  # symmetric: nothing to correct
         means = values.mean(axis=1)
-        expected = oracle.t.interval(0.95, 8, means.mean(), oracle.sem(means))
-        interval = cluster_mean(values.ravel(), np.repeat(np.arange(9), 4))
+        expected = oracle.t.interval(0.95, 17, means.mean(), oracle.sem(means))
+        interval = cluster_mean(values.ravel(), np.repeat(np.arange(18), 4))
         assert bounds(interval) == pytest.approx(expected, abs=1e-12)
         assert interval.value == pytest.approx(means.mean())
-        assert interval.n == 36
+        assert interval.n == 72
 
     def test_weights_give_the_linearised_ratio(self) -> None:
         """Seven clusters of one item by hand: var = G/(G − 1) Σ(w(x − m))²/(Σw)²."""
         x, w = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 6.0]
         mean = 103 / 20
         residuals = [weight * (value - mean) for value, weight in zip(x, w, strict=True)]
-        error = math.sqrt(7 / 6 * sum(residual**2 for residual in residuals)) / 20
-        half = oracle.t.ppf(0.975, 6) * error
+        squares, cubes = (sum(residual**power for residual in residuals) for power in (2, 3))
+        error = math.sqrt(7 / 6 * squares) / 20
+        skewness = cubes / squares**1.5 * math.sqrt(42) / 5
+        t = oracle.t.ppf(0.975, 6)
+
+        def hall(y: float) -> float:
+            """Solve y = T + kT²/3 + k²T³/27 + k/6 for T."""
+            k = skewness
+            return brentq(lambda T: T + k * T**2 / 3 + k**2 * T**3 / 27 + k / 6 - y, -99, 99)
+
+        below, above = hall(t), -hall(-t)
+        below, above = max(below, t), max(above, t)
         interval = cluster_mean(x, range(7), w)
         assert interval.value == pytest.approx(mean)
-        assert bounds(interval) == pytest.approx((mean - half, mean + half))
+        assert bounds(interval) == pytest.approx(
+            (mean - below * error, mean + above * error), abs=1e-9
+        )
 
     def test_a_weight_counts_like_repeated_items(self) -> None:
         x, w = np.arange(8.0), np.array([1, 3, 2, 1, 1, 2, 4, 1])
@@ -363,7 +376,9 @@ class TestClusterMean:
 
     def test_says_why_it_has_no_bounds(self) -> None:
         few = cluster_mean(np.arange(5.0), "abcde")
-        assert few == Interval(2.0, None, None, 5, "cluster-t", "needs at least 7 clusters, has 5")
+        assert few == Interval(
+            2.0, None, None, 5, "cluster-skew-t", "needs at least 7 clusters, has 5"
+        )
         assert cluster_mean([3.0], ["a"]).value == 3.0
         assert cluster_mean([], []).reason == "no items"
         assert cluster_mean([1.0], ["a"], [0.0]).reason == "no items"

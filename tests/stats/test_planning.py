@@ -106,11 +106,11 @@ class TestDelta80Share:
     ) -> None:
         ceiling = delta80_share(n, rate, alpha)
         assert self.enumerated(n, rate, ceiling + 1e-12, alpha) >= 0.8
-        assert self.enumerated(n, rate, ceiling - 1e-9, alpha) < 0.8
+        assert self.enumerated(n, rate, ceiling * (1 - 1e-5), alpha) < 0.8
 
     def test_worked_example(self) -> None:
         """By hand: without a change the bound is 1 - (alpha/2)^(1/n), of 100 items .0362."""
-        assert delta80_share(100, 0.0) == pytest.approx(1 - 0.025**0.01, abs=1e-9)
+        assert delta80_share(100, 0.0) == pytest.approx(1 - 0.025**0.01, rel=2e-6)
 
     def test_a_share_that_is_always_one_keeps_no_ceiling_below_one(self) -> None:
         assert delta80_share(20, 1.0) == 1
