@@ -433,6 +433,8 @@ def all_points() -> list[Point]:
 
 
 POINTS: list[Point] = []
+SEED = [7]
+"""Set by `--seed` before the processes fork."""
 
 
 def simulate(point: Point, replicates: int, seed: Sequence[int]) -> Tally:
@@ -449,7 +451,7 @@ def simulate(point: Point, replicates: int, seed: Sequence[int]) -> Tally:
 
 def _chunk(task: tuple[int, int, int]) -> tuple[int, Tally]:
     index, number, replicates = task
-    return index, simulate(POINTS[index], replicates, (7, index, number))
+    return index, simulate(POINTS[index], replicates, (SEED[0], index, number))
 
 
 def run(
@@ -529,7 +531,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--only", default="", help="lines that begin so")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after")
+    parser.add_argument("--seed", type=int, default=SEED[0])
     options = parser.parse_args()
+    SEED[0] = options.seed
     start = time.perf_counter()
     points = [point for point in all_points() if point.line.startswith(options.only)]
     replicates = options.replicates

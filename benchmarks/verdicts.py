@@ -293,10 +293,14 @@ def power_points() -> list[PowerPoint]:
     return found
 
 
+SEED = [1]
+"""Set by `--seed` before the processes fork."""
+
+
 def _scenario_chunk(task: tuple[int, int, int]) -> tuple[int, int, int]:
     index, number, replicates = task
     scenario = scenarios()[index]
-    generator = np.random.default_rng([11, index, number])
+    generator = np.random.default_rng([11, SEED[0], index, number])
     hits = sum(scenario.event(judged(generator, scenario.changes())) for _ in range(replicates))
     return index, hits, replicates
 
@@ -305,7 +309,7 @@ def _power_chunk(task: tuple[int, int, int]) -> tuple[int, int, int]:
     index, number, replicates = task
     point = power_points()[index]
     limit = point.delta80()
-    generator = np.random.default_rng([13, index, number])
+    generator = np.random.default_rng([13, SEED[0], index, number])
     return index, sum(point.passes(generator, limit) for _ in range(replicates)), replicates
 
 
@@ -366,7 +370,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="10 replicates")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop each half after")
+    parser.add_argument("--seed", type=int, default=SEED[0])
     options = parser.parse_args()
+    SEED[0] = options.seed
     start = time.perf_counter()
     replicates = 10 if options.quick else options.replicates
     for row in rows(replicates, options.jobs, options.seconds):

@@ -61,6 +61,7 @@ from edgeeval.stats.resampling import (
     PermutationGap,
     bca_bootstrap,
     bootstrap_distribution,
+    bootstrap_means,
     permutation_gap,
 )
 from edgeeval.stats.sequential import early_stop, look_order
@@ -78,6 +79,7 @@ __all__ = [
     "auc",
     "bca_bootstrap",
     "bootstrap_distribution",
+    "bootstrap_means",
     "bounded_mean",
     "bounded_sample",
     "cell_bootstrap",

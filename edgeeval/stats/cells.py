@@ -38,6 +38,7 @@ from edgeeval.stats.resampling import (
     BATCH_ELEMENTS,
     BootstrapDistribution,
     bootstrap_distribution,
+    times_drawn,
 )
 
 _METHOD = "linearised-ratio-skew-t"
@@ -171,10 +172,7 @@ def cell_bootstrap(
         return np.concatenate([of_few(rows[start : start + size]) for start in starts])
 
     def of_few(rows: FloatArray) -> FloatArray:
-        drawn = rows[..., 0].astype(np.int64)
-        offsets = np.arange(len(drawn))[:, np.newaxis] * n_clusters
-        counts = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * n_clusters)
-        times = counts.reshape(len(drawn), n_clusters).astype(np.float64)
+        times = times_drawn(rows[..., 0].astype(np.int64), n_clusters)
         own, other = (
             None if totals is None else statistic((times @ totals[0]) / (times @ totals[1]), names)
             for totals in sides

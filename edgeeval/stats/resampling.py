@@ -1,7 +1,7 @@
 """Answer by resampling what has no formula.
 
-Both functions draw from a generator seeded by the caller, so that a result can be derived again
-to the last digit, and both work through their resamples in batches of bounded memory.
+Every function draws from a generator seeded by the caller, so that a result can be derived again
+to the last digit, and works through its resamples in batches of bounded memory.
 """
 
 from __future__ import annotations
@@ -159,6 +159,55 @@ def bootstrap_distribution(
     if undefined:
         return _not_resampled(value, n, f"the statistic is undefined on {undefined} resamples")
     return _bias_corrected(value, replicates, jackknife, n)
+
+
+def bootstrap_means(
+    cluster_values: npt.ArrayLike, n_resamples: int = 10_000, seed: int = 0
+) -> list[BootstrapDistribution]:
+    """Resample the means of many columns at once: what `bootstrap_distribution` does for each.
+
+    All columns share their resamples, so a matrix product does the work: the 280 columns of 40
+    metrics on 7 levels cost little more than one.
+
+    Args:
+        cluster_values: One row a cluster, one column a quantity, shape (G, K).
+        n_resamples: Number of resamples, 100 or more.
+        seed: Seed of the generator; the resamples are those of `bootstrap_distribution`.
+
+    Returns:
+        One distribution a column, as `bootstrap_distribution` gives it.
+
+    Raises:
+        ValueError: Naming the position of a value that is not finite.
+    """
+    if n_resamples < 100:
+        raise ValueError(f"n_resamples is {n_resamples}; give 100 or more")
+    columns = finite_values(cluster_values, "cluster_values", dimensions=2)
+    n = columns.shape[0]
+    if n < MINIMUM_BOOTSTRAP_CLUSTERS:
+        reason = (
+            f"needs at least {MINIMUM_BOOTSTRAP_CLUSTERS} clusters, has {n}" if n else "no items"
+        )
+        values = [float(one) if n else None for one in columns.sum(axis=0) / max(n, 1)]
+        return [_not_resampled(value, n, reason) for value in values]
+    replicates = np.concatenate(
+        [
+            times_drawn(indices, n) @ columns / n
+            for indices in _resampled_indices(n, n_resamples, seed)
+        ]
+    )
+    jackknife = (columns.sum(axis=0) - columns) / (n - 1)
+    return [
+        _bias_corrected(float(columns[:, k].mean()), replicates[:, k], jackknife[:, k], n)
+        for k in range(columns.shape[1])
+    ]
+
+
+def times_drawn(indices: IntArray, n: int) -> FloatArray:
+    """Return how often each of the n was drawn, by resample: shape (batch, n)."""
+    offsets = np.arange(len(indices))[:, np.newaxis] * n
+    counts = np.bincount((indices + offsets).ravel(), minlength=len(indices) * n)
+    return counts.reshape(len(indices), n).astype(np.float64)
 
 
 def permutation_gap(

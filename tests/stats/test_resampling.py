@@ -13,6 +13,7 @@ from edgeeval.stats import (
     PermutationGap,
     bca_bootstrap,
     bootstrap_distribution,
+    bootstrap_means,
     permutation_gap,
     smallest_alpha,
 )
@@ -184,3 +185,24 @@ class TestPermutationGap:
             permutation_gap([0.0, 1.0], "a")
         with pytest.raises(ValueError, match="n_permutations is 0"):
             permutation_gap([0.0, 1.0], "ab", 0)
+
+
+class TestManyMeans:
+    def test_each_column_is_resampled_as_it_is_alone(self) -> None:
+        """Oracle: `bootstrap_distribution`, with the same seed."""
+        columns = np.random.default_rng(3).exponential(size=(60, 4))
+        for column, found in zip(columns.T, bootstrap_means(columns, 1000, 5), strict=True):
+            alone = bootstrap_distribution(column, "mean", 1000, 5)
+            np.testing.assert_allclose(found.replicates, alone.replicates, rtol=1e-12)
+            assert found.interval()[:3] == pytest.approx(alone.interval()[:3], rel=1e-9)
+            assert found.acceleration == pytest.approx(alone.acceleration, rel=1e-9)
+
+    def test_a_column_without_a_difference_or_too_few_clusters_has_a_reason(self) -> None:
+        flat = bootstrap_means(np.column_stack([np.zeros(50), np.arange(50.0)]), 100)
+        assert [bool(one.reason) for one in flat] == [True, False]
+        assert "needs at least 40" in bootstrap_means(np.ones((39, 1)))[0].reason
+        assert bootstrap_means(np.ones((0, 2)))[1].reason == "no items"
+
+    def test_the_column_of_a_number_that_is_none_is_named(self) -> None:
+        with pytest.raises(ValueError, match="cluster_values"):
+            bootstrap_means([[1.0, math.nan]] * 40)
