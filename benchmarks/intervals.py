@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -338,7 +338,8 @@ def _ratio_point(n: int, freedom: int) -> Point:
     def draw(generator: np.random.Generator) -> Interval:
         values = (generator.standard_t(freedom, n) + 1).tolist()
         scores = [Score(str(i), str(i), value, {}, 255) for i, value in enumerate(values)]
-        return paired_interval(lm.PPL_RATIO, [Pair(one, one) for one in scores])(ALPHA)
+        pairs = [Pair(one, replace(one, value=0.0)) for one in scores]
+        return paired_interval(lm.PPL_RATIO, pairs)(ALPHA)
 
     return Point("mean of windows (ln lm.ppl_ratio)", _where(n, t_tails=freedom), 1.0, draw)
 
