@@ -124,6 +124,11 @@ def inside(folder: Path, path: Path) -> Path:
 
 
 def read_json_object(folder: Path, name: str) -> dict[str, Any]:
+    """Read a JSON object of a model folder.
+
+    Raises:
+        ModelFileError: it is missing, too large, a link out of the folder, or no JSON object.
+    """
     path = inside(folder, folder / name)
     try:
         if path.stat().st_size > _MAX_JSON_BYTES:

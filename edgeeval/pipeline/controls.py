@@ -55,7 +55,7 @@ def _controls(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
             yield f"planted: {one.kind}: {one.name}", functools.partial(answerer_scores, bench, one)
     if bench.runs("bbq"):
         yield "planted: bbq: chance in expectation", lambda: guesser_scores(bench)
-    if bench.runs("refusal"):
+    if bench.runs("refusal") and "refusal.at_risk_flips" in bench.known:
         yield "planted damage: refusals turned", lambda: turned_refusals_are_caught(bench)
     if bench.judged is not None and bench.runs("open"):
         yield "planted: open: always and never harmful", lambda: harm_scores(bench)
@@ -103,8 +103,10 @@ def itself_changes_nothing(bench: Bench) -> str:
             value = evidence.result.value
             raise Differs(f"{key}: {value:g} of the reference against itself, not {expected:g}")
         n_checked += delta is not None or expected is not None
-    if not n_checked:
+    if not n_checked and found:
         raise Differs("nothing was compared")
+    if not n_checked:
+        raise TooFew("the reference has no numbers of its own")
     return f"{n_checked} metrics"
 
 
@@ -211,7 +213,7 @@ def _says(bench: Bench, scores: Mapping[str, float]) -> JudgedTexts:
 
 # -- planted damages -----------------------------------------------------------------------------
 
-_ENOUGH_CLUSTERS = 8
+_ENOUGH_CLUSTERS = 16
 """A set of as many templates or windows must show a damage of every item."""
 
 

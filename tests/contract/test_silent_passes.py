@@ -25,6 +25,7 @@ from edgeeval.pipeline.request import Request, choose
 from edgeeval.recipe import Limit, load_recipe
 from edgeeval.records import Direction, LevelResult, Requirement, Results
 from edgeeval.report import load_results, write_report
+from edgeeval.run.answers import KIND as ANSWERS
 from edgeeval.scores import SCORERS, scorer
 from edgeeval.scores.measured import Measured
 from edgeeval.scores.table import Metric, ScoreTable
@@ -260,14 +261,14 @@ def _dialect(growth: float) -> list[dict[str, Any]]:
     ]
 
 
-def _sentences(n_stereotyped: int) -> list[dict[str, Any]]:
+def _sentences(stereotyped: range) -> list[dict[str, Any]]:
     return [
         an_item(f"p{i}", {"bias_type": "ab"[i % 2]})
         | {
             "direction": "group",
-            "log_likelihoods": [-1.0, -2.0] if i < n_stereotyped else [-2.0, -1.0],
+            "log_likelihoods": [-1.0, -2.0] if i in stereotyped else [-2.0, -1.0],
         }
-        for i in range(N)
+        for i in range(4 * N)
     ]
 
 
@@ -292,7 +293,7 @@ PLANTED: dict[str, Callable[[], Planted]] = {
     "bias.unqover": lambda: _one(
         "unqover", _unqover(3.0, 2.0, 7, True), _unqover(0.2, 0.05, 2, False)
     ),
-    "bias.pairs": lambda: _one("pairs", _sentences(46), _sentences(20)),
+    "bias.pairs": lambda: _one("pairs", _sentences(range(30, 186)), _sentences(range(80))),
     "refusal": lambda: _one(
         "refusal",
         [*_refusals(4, unsafe=True), *_refusals(30, unsafe=False)],
@@ -300,6 +301,9 @@ PLANTED: dict[str, Callable[[], Planted]] = {
     ),
     "dialect": lambda: _one("dialect", _dialect(5.0), _dialect(0.0)),
     "align": lambda: _one("open", _texts(0, _babble), _texts(0, _greedy)),
+    "align.kld": lambda: _one(
+        ANSWERS, _windows(0.4, 0.8, 0.2, -0.2), _windows(0.0, 1e-4, 1.0, 0.0)
+    ),
     "coherence": lambda: _one("open", _texts(0, _babble), _texts(0, _greedy)),
     "cost": lambda: Planted(_of_cost(400_000_000, 5.0, 9e8), _of_cost(90_000_000, 50.0, 1e8)),
 }

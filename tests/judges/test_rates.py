@@ -96,7 +96,7 @@ def test_dialect_pairs_by_hand() -> None:
     assert found.false_positive_rate_standard.value == 0.1
     assert found.difference.value == pytest.approx(0.1)
     assert found.mean_score_difference.value == pytest.approx(0.07)
-    assert found.mean_score_difference.method == "bounded-cluster-t"
+    assert found.mean_score_difference.method == "bounded-cluster-skew-t"
 
 
 def test_nothing_is_measured_of_no_texts() -> None:
