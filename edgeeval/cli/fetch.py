@@ -26,8 +26,9 @@ def command(
     """Get what RECIPE names and only the network has; afterwards everything works offline.
 
     HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE mean what they always mean. A download that
-    was stopped goes on where it stopped. Of a data set (`edgeeval prompts catalogue` lists the
-    names) that the Hub has not in its authors' format, the one line says what to download by hand.
+    was stopped goes on where it stopped. `edgeeval prompts catalogue` lists the
+    data sets; one that the Hub lacks in its authors' format is refused with what to download by
+    hand.
     """
     from edgeeval.artifact.converter_env import fetch_converter
     from edgeeval.artifact.data import fetch_data, import_line, known_data
