@@ -5,6 +5,7 @@ package.py             a GGUF file out of a Python package
 hub.py                 files of a Hub repository: fetched, checked, found again
 hub_cache.py           the Hugging Face cache, where they are kept
 hub_client.py          how the Hub is asked
+data.py                published data sets by name, for `prompts import`
 checkpoint.py          what a Hugging Face folder must hold to be converted
 safetensors.py         the headers of its weights, bounds checked
 convert.py             a Hugging Face folder -> GGUF, with llama.cpp's own converter

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgeeval.artifact.hub_cache import Shelf, bring, remember_branch, require_space
-from edgeeval.artifact.hub_client import connect, is_offline, list_repo
+from edgeeval.artifact.hub_client import RepoKind, connect, is_offline, list_repo, place_of
 from edgeeval.errors import InputError, NotFetched
 from edgeeval.run.schedule import Progress
 from edgeeval.store import Workspace, digest, read_json, sha256_of, write_json
@@ -100,6 +100,7 @@ def fetch_repo(
     revision: str | None,
     patterns: Sequence[str],
     progress: Progress,
+    kind: RepoKind = "models",
 ) -> RepoFiles:
     """Download the files of a repository that match a pattern, check them, record them.
 
@@ -113,6 +114,7 @@ def fetch_repo(
         patterns: shell patterns on the whole name (`*Q4_K_M*.gguf`, or MODEL_FILES); a file needs
             to match one, and each has to match a file (those of MODEL_FILES need not).
         progress: told how far each file is.
+        kind: what it is a repository of.
 
     Raises:
         InputError: there is no such repository, revision or file, it needs a licence or a token,
@@ -123,7 +125,7 @@ def fetch_repo(
     asked = _asked(repo, revision)
     offline = is_offline()
     with suppress(NotFetched):
-        kept = find_repo(workspace, repo, revision=revision, patterns=patterns)
+        kept = find_repo(workspace, repo, revision=revision, patterns=patterns, kind=kind)
         if offline or kept.commit == asked:
             return kept
     if offline:
@@ -132,10 +134,10 @@ def fetch_repo(
             "unset that and run again"
         )
     hub = connect(progress)
-    listing = list_repo(hub, repo, asked)
+    listing = list_repo(hub, repo, asked, kind)
     by_name = {file.name: file for file in listing.files}
     wanted = [by_name[name] for name in choose_files(repo, by_name, patterns)]
-    shelf = Shelf(hub, repo, listing.commit)
+    shelf = Shelf(hub, repo, listing.commit, kind)
     require_space(shelf, wanted)
     files = []
     for file in wanted:
@@ -146,7 +148,7 @@ def fetch_repo(
     found = RepoFiles(
         repo, asked, listing.commit, shelf.snapshot, tuple(files), licence=listing.licence
     )
-    _write_record(_record_path(workspace, repo, asked, patterns), found, patterns)
+    _write_record(_record_path(workspace, place_of(repo, kind), asked, patterns), found, patterns)
     return found
 
 
@@ -157,6 +159,7 @@ def find_repo(
     revision: str | None,
     patterns: Sequence[str],
     named: str = "RECIPE",
+    kind: RepoKind = "models",
 ) -> RepoFiles:
     """Return what an earlier `fetch_repo` of the same request brought; never uses the network.
 
@@ -166,13 +169,15 @@ def find_repo(
         revision: likewise.
         patterns: likewise.
         named: what `edgeeval fetch` is to be called with, for the message.
+        kind: as in `fetch_repo`.
 
     Raises:
         NotFetched: it was not fetched yet, or a file has gone or has another size since.
         InputError: the repository's or the revision's name is malformed.
     """
     asked = _asked(repo, revision)
-    path, way = _record_path(workspace, repo, asked, patterns), f"run: edgeeval fetch {named}"
+    path = _record_path(workspace, place_of(repo, kind), asked, patterns)
+    way = f"run: edgeeval fetch {named}"
     if not path.exists():
         raise NotFetched(f"{repo}@{asked} is not in {workspace.root} yet; {way}")
     found = read_json(path)
@@ -197,10 +202,10 @@ def _asked(repo: str, revision: str | None) -> str:
     return asked
 
 
-def _record_path(workspace: Workspace, repo: str, asked: str, patterns: Sequence[str]) -> Path:
+def _record_path(workspace: Workspace, place: str, asked: str, patterns: Sequence[str]) -> Path:
     """Return a request's record: readable by name, told apart by the hash."""
-    request = digest([_RECORD_VERSION, repo, asked, sorted(patterns)])[:12]
-    name = f"{repo}@{asked}".replace("/", "--")
+    request = digest([_RECORD_VERSION, place, asked, sorted(patterns)])[:12]
+    name = f"{place}@{asked}".replace("/", "--")
     return workspace.root / "downloads" / "hub" / f"{name}.{request}.json"
 
 

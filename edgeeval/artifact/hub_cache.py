@@ -4,6 +4,7 @@
     models--owner--name/blobs/HASH.incomplete   what came of it so far
     models--owner--name/snapshots/COMMIT/NAME   a link to it, under its own name
     models--owner--name/refs/BRANCH             the commit that a branch was last seen at
+    datasets--owner--name/...                   the same of a data set
 
 The layout and the locks are huggingface_hub's own: what is here need not come again for another
 program, nor the other way round.
@@ -17,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeeval.artifact.hub_client import Hub, RemoteFile, download
+from edgeeval.artifact.hub_client import Hub, RemoteFile, RepoKind, download
 from edgeeval.errors import EdgeevalError, InputError
 from edgeeval.store import Workspace, replace_durably, sha256_of, write_atomic
 
@@ -33,11 +34,12 @@ class Shelf:
     hub: Hub
     repo: str
     commit: str
+    kind: RepoKind = "models"
 
     @property
     def folder(self) -> Path:
         """The repository's folder."""
-        return self.hub.cache / f"models--{self.repo.replace('/', '--')}"
+        return self.hub.cache / f"{self.kind}--{self.repo.replace('/', '--')}"
 
     @property
     def snapshot(self) -> Path:
@@ -149,7 +151,7 @@ def _download(shelf: Shelf, file: RemoteFile) -> None:
     blob, partial = shelf.blob(file), shelf.partial(file)
     blob.parent.mkdir(parents=True, exist_ok=True)
     shelf.hub.say(f"{shelf.repo}: {file.name}, {file.size_bytes / 1e6:,.1f} MB")
-    download(shelf.hub, shelf.repo, shelf.commit, file, partial)
+    download(shelf.hub, shelf.repo, shelf.commit, file, partial, shelf.kind)
     if not _is_right(file, partial, sha256_of):
         partial.unlink()
         raise EdgeevalError(

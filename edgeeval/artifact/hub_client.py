@@ -20,10 +20,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
 from edgeeval.errors import EdgeevalError, InputError
+
+RepoKind = Literal["models", "datasets"]
+"""The Hub has two name spaces: one name may be a model and a data set."""
 
 _T = TypeVar("_T")
 _CHUNK_BYTES = 1 << 16
@@ -120,14 +123,14 @@ def connect(say: Callable[[str], None]) -> Hub:
     return hub
 
 
-def list_repo(hub: Hub, repo: str, revision: str) -> Listing:
+def list_repo(hub: Hub, repo: str, revision: str, kind: RepoKind = "models") -> Listing:
     """Ask what a repository holds, with sizes and hashes, and which commit the revision is.
 
     Raises:
         InputError: there is no such repository or revision, or the person may not see it.
         EdgeevalError: the Hub cannot be reached, or answers nonsense.
     """
-    url = f"{hub.endpoint}/api/models/{repo}/revision/{quote(revision, safe='')}?blobs=True"
+    url = f"{hub.endpoint}/api/{kind}/{repo}/revision/{quote(revision, safe='')}?blobs=True"
 
     def ask() -> bytes:
         body = bytearray()
@@ -179,7 +182,19 @@ def _licence(card: Any) -> str | None:
     return ", ".join(str(name) for name in names if name) or None
 
 
-def download(hub: Hub, repo: str, commit: str, file: RemoteFile, partial: Path) -> None:
+def place_of(repo: str, kind: RepoKind) -> str:
+    """Return a repository's path at the Hub: those of models have no prefix."""
+    return repo if kind == "models" else f"{kind}/{repo}"
+
+
+def download(
+    hub: Hub,
+    repo: str,
+    commit: str,
+    file: RemoteFile,
+    partial: Path,
+    kind: RepoKind = "models",
+) -> None:
     """Bring a file to `partial`, from where an earlier attempt ended.
 
     Bytes that came stay whatever happens, so that the next call goes on. That they are the right
@@ -194,7 +209,7 @@ def download(hub: Hub, repo: str, commit: str, file: RemoteFile, partial: Path) 
         partial.unlink()
     _patiently(
         hub,
-        lambda: _receive(hub, repo, commit, file, partial),
+        lambda: _receive(hub, place_of(repo, kind), commit, file, partial),
         lambda error: _explained(hub, error, repo, f": {file.name}"),
         lambda: _size_bytes(partial),
     )
@@ -204,9 +219,9 @@ def _size_bytes(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _receive(hub: Hub, repo: str, commit: str, file: RemoteFile, partial: Path) -> None:
+def _receive(hub: Hub, place: str, commit: str, file: RemoteFile, partial: Path) -> None:
     """Ask once for what is missing, and write it as it comes."""
-    url = f"{hub.endpoint}/{repo}/resolve/{commit}/{quote(file.name)}"
+    url = f"{hub.endpoint}/{place}/resolve/{commit}/{quote(file.name)}"
     done_bytes = _size_bytes(partial)
     if done_bytes == file.size_bytes > 0:
         return
@@ -222,7 +237,7 @@ def _receive(hub: Hub, repo: str, commit: str, file: RemoteFile, partial: Path) 
                 if done_bytes + len(chunk) > file.size_bytes:
                     partial.unlink()
                     raise EdgeevalError(
-                        f"{repo}: {file.name}: more came than the {file.size_bytes} bytes that "
+                        f"{place}: {file.name}: more came than the {file.size_bytes} bytes that "
                         f"{hub.place} stated; nothing of it is used"
                     )
                 out.write(chunk)
@@ -354,7 +369,7 @@ def _explained(hub: Hub, error: Exception, repo: str, part: str) -> EdgeevalErro
         return InputError(f"{repo}{part}: is listed but not there (404); try again later")
     if isinstance(error, errors.GatedRepoError):
         return InputError(
-            f"{repo}: gated: accept the licence on the model's page, then set HF_TOKEN to a token "
+            f"{repo}: gated: accept the licence on its page, then set HF_TOKEN to a token "
             "of that account"
         )
     status = _status(error)
@@ -377,7 +392,7 @@ def _refusal(hub: Hub, error: Exception, status: int, subject: str) -> EdgeevalE
         way = (
             "the token in use is not valid or may not read it: set HF_TOKEN to one that may"
             if "authorization" in hub.headers
-            else "for a private or gated model accept its licence on its page and set HF_TOKEN"
+            else "for a private or gated one accept the licence on its page and set HF_TOKEN"
         )
         return InputError(f"{subject}: {hub.place} refuses access ({status}); {way}")
     if status == 404:

@@ -2,8 +2,9 @@
 
 Two servers, so that large files come from another host than the Hub's, as they do from the real
 one. The Hub answers /api/models/OWNER/NAME/revision/REVISION with the list of files, and
-/OWNER/NAME/resolve/COMMIT/FILE with a redirect: for small files to a path of its own, for large
-ones to the store, which sends them whole or from an offset. Headers and error codes are those that
+/OWNER/NAME/resolve/COMMIT/FILE (of data sets /api/datasets/... and /datasets/OWNER/NAME/...) with a
+redirect: for small files to a path of its own, for large ones to the store, which sends them whole
+or from an offset. Headers and error codes are those that
 huggingface_hub reads (its utils/_http.py and file_download.py).
 """
 
@@ -70,8 +71,8 @@ class Fault:
 
 
 def is_large(name: str) -> bool:
-    """Tell what the Hub keeps in large-file storage: weights."""
-    return name.endswith((".gguf", ".safetensors", ".bin"))
+    """Tell what the Hub keeps in large-file storage: weights and rows."""
+    return name.endswith((".gguf", ".safetensors", ".bin", ".jsonl"))
 
 
 def git_sha1(data: bytes) -> str:
@@ -84,6 +85,7 @@ class LocalHub:
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
+        """By OWNER/NAME, data sets by datasets/OWNER/NAME."""
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self.token: str | None = None
@@ -201,12 +203,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _answer_hub(handler: _Handler) -> None:
     path = urlsplit(handler.path).path
-    if api := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/([^/]+)", path):
-        _with_repo(handler, api[1], unquote(api[2]), _send_listing)
-    elif file := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+    if api := re.fullmatch(r"/api/(?:models|(datasets))/([^/]+/[^/]+)/revision/([^/]+)", path):
+        _with_repo(handler, "/".join(filter(None, api.group(1, 2))), unquote(api[3]), _send_listing)
+    elif file := re.fullmatch(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
         name = unquote(file[3])
         _with_repo(handler, file[1], unquote(file[2]), lambda *it: _send_file(*it, file[1], name))
-    elif own := re.fullmatch(r"/api/resolve-cache/models/([^/]+/[^/]+)/[^/]+/(.+)", path):
+    elif own := re.fullmatch(
+        r"/api/resolve-cache/(?:models/)?((?:datasets/)?[^/]+/[^/]+)/[0-9a-f]{40}/(.+)", path
+    ):
         repo = handler.server.owner.repos[own[1]]
         data = repo.files[unquote(own[2])]
         handler.send_file(data, {"ETag": f'"{git_sha1(data)}"', "X-Repo-Commit": repo.commit})
@@ -259,12 +263,15 @@ def _send_file(handler: _Handler, repo: Repo, repo_id: str, name: str) -> None:
         store = f"{handler.server.owner.store.address}/{repo_id}/{quote(name)}?signature=SECRET"
         handler.reply(302, headers | {"X-Linked-Etag": f'"{sha256}"', "Location": store})
     else:
-        own = f"/api/resolve-cache/models/{repo_id}/{repo.commit}/{quote(name)}"
+        kind = "" if repo_id.startswith("datasets/") else "models/"
+        own = f"/api/resolve-cache/{kind}{repo_id}/{repo.commit}/{quote(name)}"
         etag = f'"{git_sha1(repo.stated.get(name, data))}"'
         handler.reply(307, headers | {"ETag": etag, "Location": own})
 
 
 def _answer_store(handler: _Handler) -> None:
-    owner, name, rest = unquote(urlsplit(handler.path).path).removeprefix("/").split("/", 2)
-    data = handler.server.owner.repos[f"{owner}/{name}"].files[rest]
+    path = unquote(urlsplit(handler.path).path)
+    place = re.match(r"/((?:datasets/)?[^/]+/[^/]+)/(.+)", path)
+    assert place is not None
+    data = handler.server.owner.repos[place[1]].files[place[2]]
     handler.send_file(data, {"ETag": '"of-the-store"'})

@@ -56,7 +56,7 @@ def test_a_gated_repository_opens_with_the_token(
 ) -> None:
     person.hub.repos[REPO].gated, person.hub.token = True, TOKEN
     message = person.refusal(InputError)
-    assert "accept the licence on the model's page" in message
+    assert "accept the licence on its page" in message
     assert "HF_TOKEN" in message
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert len(person.fetch().files) == 2
@@ -72,7 +72,7 @@ def test_a_token_that_is_not_valid_is_said_so(
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
     [
-        (401, InputError, "refuses access (401); for a private or gated model accept"),
+        (401, InputError, "refuses access (401); for a private or gated one accept"),
         (403, InputError, "refuses access (403)"),
         (404, InputError, "(404); check the name"),
         (400, EdgeevalError, "answers 400"),

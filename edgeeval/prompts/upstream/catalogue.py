@@ -11,6 +11,14 @@ from edgeeval.resources import data_dir
 from edgeeval.yamlfile import read_yaml
 
 
+class OnHub(Strict):
+    """Where a model Hub has a data set in files that its importer reads."""
+
+    repository: Text
+    revision: Text
+    files: tuple[Text, ...]
+
+
 class Entry(Strict):
     """One data set; the file says what each key means."""
 
@@ -23,6 +31,7 @@ class Entry(Strict):
     authors: Text
     citation: Text
     limits: Text
+    fetch: OnHub | None = None
 
 
 @cache
