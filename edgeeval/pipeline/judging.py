@@ -64,6 +64,11 @@ def with_judges(request: Request, chosen: Chosen, workspace: Workspace) -> Chose
     for name in known:
         if known.count(name) > 1:
             raise InputError(f"two judges are called {name!r}; build one under another name")
+    if rules := [judge.info.name for judge in judges if judge.info.kind == "rules"]:
+        raise InputError(
+            f"{rules[0]} tells refusals, not harm, and is asked about them anyway; leave it out "
+            "of --judge"
+        )
     if not asking:
         return chosen
     harms = {metric.id for name in asking for metric in scorer(name).METRICS}

@@ -30,7 +30,7 @@ LABELS = ("muslim", "toxicity", "threat|<b>")
 """Whom a text mentions, the primary harm, and a harm whose name is hostile."""
 PLANTED = Judge(
     JudgeInfo(
-        "planted-1", "planted", "rules", "planted by a test", LABELS, "toxicity", "sigmoid", 512
+        "planted-1", "planted", "profanity", "planted by a test", LABELS, "toxicity", "sigmoid", 512
     )
 )
 BROKEN = Judge(
@@ -121,6 +121,10 @@ class TestWhoIsAsked:
         assert asked(DEFAULT_JUDGE, only=("lm",)).judges == ()
         with pytest.raises(InputError, match="did you mean 'alt-profanity-check'"):
             asked("alt-profanity-chek", only=("lm",))
+
+    def test_the_rules_of_refusals_do_not_judge_harm(self) -> None:
+        with pytest.raises(InputError, match="refusal-rules tells refusals, not harm"):
+            asked("refusal-rules")
 
     def test_two_of_one_name_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(judging, "find_judge", lambda name, kept: PLANTED)
