@@ -92,8 +92,6 @@ class ScoreTable:
     """Expected value of a guesser: a reference that is no better is insensitive."""
     n_empty: int = 0
     """Sampled texts that were empty: they have no score, also where their item has one."""
-    missing: str = ""
-    """Why there is no number at all."""
     notes: tuple[str, ...] = ()
     """What a reader must know beside the number."""
     by_threshold: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
