@@ -23,7 +23,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from edgeeval import records
 from edgeeval.errors import InputError
@@ -226,7 +226,9 @@ def _manifest(path: Path, text: bytes) -> dict[str, Any]:
         raise InputError(f"{path}: its {_MANIFEST} is not JSON; get it again") from None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema != _SCHEMA:
-        raise InputError(f"{path}: schema {schema!r} is not {_SCHEMA!r}")
+        raise InputError(
+            f"{path}: schema {schema!r} is not {_SCHEMA!r}; make it again with this edgeeval"
+        )
     if manifest.get("versions") != _VERSIONS:
         raise InputError(
             f"{path}: made by an edgeeval that plans or runs otherwise (versions "
@@ -270,6 +272,13 @@ def _read(path: Path, folder: Path, manifest: dict[str, Any]) -> Foreign:
             plans=(),
             second=(),
         )
+    except ValidationError as invalid:
+        problem = invalid.errors()[0]
+        where = ".".join(map(str, (invalid.title, *problem["loc"])))
+        raise InputError(
+            f"{path}: its {_MANIFEST}: {where}: {problem['msg']}; another edgeeval may have made it: "
+            "make the bundle again with this one"
+        ) from None
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: its {_MANIFEST}: {reason}; get it again") from None

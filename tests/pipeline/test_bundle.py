@@ -432,7 +432,10 @@ def test_a_huge_manifest_is_not_read(workspace: Workspace, tmp_path: Path) -> No
         ({"files": ["plans/0.json"]}, "its manifest.json names no files"),
         ({"reference": {}}, "its manifest.json: "),
         ({"reference": bundles.REFERENCE | {"bpw": "much"}}, "its manifest.json: "),
-        ({"suite": {"name": "quick"}}, "its manifest.json: "),
+        (
+            {"suite": {"name": "quick"}},
+            "its manifest.json: Suite.n_ctx: Field required; another edgee",
+        ),
         ({"seed": "one"}, "its manifest.json: "),
         ({"seed": float("inf")}, "its manifest.json: "),
         ({"headers": 8}, "its manifest.json: "),
