@@ -257,6 +257,13 @@ _WANTED = (
     _Wanted("harm", r"harm\.tf(_\d+)?", 4, value_text),
     _Wanted("tokens/s", r"cost\.decode_tps", 3, value_text),
 )
+_SHORT = {
+    "bias.bbq.s_amb": "bias amb.",
+    "bias.bbq.s_dis_bal": "bias dis.",
+    "refusal.unsafe": "refused unsafe",
+    "refusal.over": "refused safe",
+}
+"""What heads a column that is there because a policy requires it, where the title is long."""
 _SIZE_RANK, _FALLBACK_RANK, _BPW_RANK, _REQUIRED_RANK = 0, 7, 8, 5
 
 
@@ -321,8 +328,9 @@ def _chosen_metrics(levels: Iterable[LevelResult]) -> list[tuple[_Wanted, str]]:
 
 def _free_title(metric: MetricResult, taken: Collection[str]) -> str:
     """Return a column's title: by its label where a judge has several, numbered if it is taken."""
-    label = split_key(metric.key).judge.partition(":")[2]
-    title = fmt.shorten(label or metric.title, 32)
+    parts = split_key(metric.key)
+    label = parts.judge.partition(":")[2]
+    title = label or _SHORT.get(parts.id) or fmt.shorten(metric.title, 32)
     same = (title, *(f"{title} {number}" for number in range(2, 100)))
     return next(one for one in same if one not in taken)
 
@@ -337,30 +345,31 @@ def metrics_by_key(levels: Iterable[LevelResult]) -> dict[str, list[MetricResult
 
 
 def _metric_column(levels: Iterable[LevelResult], wanted: _Wanted, key: str) -> Column:
-    cells, said = [], ""
-    parts = split_key(key)
-    for level in levels:
-        metric = level.metrics.get(key)
-        if metric is not None and wanted.title == parts.set:
-            said = metric.title.removesuffix(f", {parts.set}")
-        if metric is None:
-            cells.append(Cell(fmt.MISSING))
-        else:
-            cells.append(Cell(wanted.show(metric), metric.verdict or ""))
-    note = f"{parts.set}: {said}." if said else _note(wanted.title, parts)
-    return Column(wanted.title, tuple(cells), wanted.rank, note)
+    found = [level.metrics.get(key) for level in levels]
+    cells = tuple(
+        Cell(fmt.MISSING) if one is None else Cell(wanted.show(one), one.verdict or "")
+        for one in found
+    )
+    meant = next((one.title for one in found if one is not None), "")
+    return Column(wanted.title, cells, wanted.rank, _note(wanted.title, meant, split_key(key)))
 
 
-def _note(title: str, parts: KeyParts) -> str:
+def _note(title: str, meant: str, parts: KeyParts) -> str:
+    """Return what a column's title leaves out."""
     name = title.split(" (", maxsplit=1)[0]
     details = []
+    if title in (parts.set, _SHORT.get(parts.id)):
+        details.append(meant.removesuffix(f", {parts.set}"))
     if parts.judge:
         details.append(f"as {parts.judge} judges")
-    if parts.set:
+    if parts.set and parts.set != title:
         details.append(f"on {parts.set} (other sets are not pooled with it)")
     if "Δ" in title:
         details.append("Δ in percentage points against the reference")
-    return fmt.sentence(f"{name}: {', '.join(details)}") if details else ""
+    if not details:
+        return ""
+    said = f"{name}: {', '.join(details)}"
+    return f"{said}." if title == parts.set else fmt.sentence(said)
 
 
 def dominated(results: Results) -> str:
