@@ -1,22 +1,24 @@
 """Get published data sets that prompts/catalogue.yaml knows, for `edgeeval prompts import`.
 
 Only those come over the network whose files can be held against a hash: on GitHub against those in
-the catalogue, on a Hub against the Hub's. For any other the person is told what to download from
-where.
+the catalogue, on a Hub against the Hub's, an archive against both. For any other the person is told
+what to download from where.
 """
 
 import os
 import shlex
+import tarfile
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 
 from edgeeval.artifact.github import fetch_files
 from edgeeval.artifact.hub import fetch_repo
-from edgeeval.errors import InputError, did_you_mean, one_line
+from edgeeval.errors import EdgeevalError, InputError, did_you_mean, one_line
 from edgeeval.prompts.upstream import IMPORTERS
 from edgeeval.prompts.upstream.catalogue import Entry, OnGitHub, OnHub, catalogue
 from edgeeval.run.schedule import Progress
-from edgeeval.store import Workspace
+from edgeeval.store import Workspace, write_atomic
 
 _UNKNOWN = "unknown"
 _NONE = "none"
@@ -58,16 +60,48 @@ def fetch_data(workspace: Workspace, data_set: FetchableData, progress: Progress
     if isinstance(source, OnGitHub):
         paths = fetch_files(workspace, source, progress)
     else:
-        found = fetch_repo(
-            workspace,
-            source.name,
-            revision=source.revision,
-            patterns=source.files,
-            progress=progress,
-            kind="datasets",
-        )
-        paths = tuple(file.path for file in found.files)
+        paths = _fetch_from_hub(workspace, source, progress)
     return Path(os.path.commonpath([path.parent for path in paths]))
+
+
+def _fetch_from_hub(workspace: Workspace, source: OnHub, progress: Progress) -> tuple[Path, ...]:
+    found = fetch_repo(
+        workspace,
+        source.name,
+        revision=source.revision,
+        patterns=source.files,
+        progress=progress,
+        kind="datasets",
+    )
+    if source.archive is None:
+        return tuple(file.path for file in found.files)
+    (file,) = found.files
+    if file.sha256 != source.archive.sha256:
+        raise EdgeevalError(
+            f"{source.name}: {file.name}: is another archive than its authors' (by its sha256); "
+            "do not use this source"
+        )
+    folder = workspace.root / "downloads" / "unpacked" / source.archive.sha256[:16]
+    return _unpacked(file.path, source.archive.members, folder)
+
+
+def _unpacked(archive: Path, patterns: tuple[str, ...], folder: Path) -> tuple[Path, ...]:
+    """Write the files of an archive that match a pattern, under their own names."""
+    paths = []
+    with tarfile.open(archive) as members:
+        for member in members:
+            parts = PurePosixPath(member.name).parts
+            name = "/".join(parts)
+            hidden = any(part.startswith((".", "/")) for part in parts)  # "..", and macOS's own
+            if hidden or not any(fnmatchcase(name, pattern) for pattern in patterns):
+                continue
+            content = members.extractfile(member) if member.isfile() else None
+            if content is not None:
+                write_atomic(folder / name, content.read())
+                paths.append(folder / name)
+    if not paths:
+        raise EdgeevalError(f"{archive}: holds no {' or '.join(patterns)}")
+    return tuple(paths)
 
 
 def _terms(entry: Entry) -> str:

@@ -73,8 +73,8 @@ class Fault:
 
 
 def is_large(name: str) -> bool:
-    """Tell what the Hub keeps in large-file storage: weights and rows."""
-    return name.endswith((".gguf", ".safetensors", ".bin", ".jsonl"))
+    """Tell what the Hub keeps in large-file storage: weights, rows and archives."""
+    return name.endswith((".gguf", ".safetensors", ".bin", ".jsonl", ".tar"))
 
 
 def git_sha1(data: bytes) -> str:

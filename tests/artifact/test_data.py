@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
+import tarfile
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from edgeeval.errors import InputError
 from edgeeval.prompts import load_set
 from edgeeval.prompts.upstream import IMPORTERS, import_set
 from edgeeval.prompts.upstream.catalogue import OnGitHub, OnHub, catalogue
-from tests.artifact.conftest import TOKEN, Person, publish_on_github
+from tests.artifact.conftest import TOKEN, Person, publish_on_github, sha256
 from tests.artifact.hub_server import Repo
 from tests.cli.in_process import Ran, edgeeval
 from tests.prompts.upstream.samples import SAMPLES, sample
@@ -35,6 +37,35 @@ def publish(person: Person, name: str = NAME, **how: object) -> Repo:
     return repo
 
 
+def publish_archive(person: Person, monkeypatch: pytest.MonkeyPatch, name: str) -> Repo:
+    """Put MMLU's sample on the Hub as a tar, with what nobody asked for; let the catalogue pin it.
+
+    The authors' archive has folders of its own, and macOS's files beside each.
+    """
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        files = {
+            f"./data/{path.split('_')[-1][:-4]}/{path}": t for path, t in SAMPLES[name].items()
+        }
+        others = ["data/test/._x_test.csv", "data/val/x_val.csv", "data/../../x_test.csv", "/x.csv"]
+        for path, text in (files | dict.fromkeys(others, "no,csv\n")).items():
+            member = tarfile.TarInfo(path)
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+        link = tarfile.TarInfo("data/test/link_test.csv")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        archive.addfile(link)
+    entry = catalogue()[name]
+    assert isinstance(entry.fetch, OnHub)
+    assert entry.fetch.archive
+    pin = entry.fetch.archive.model_copy(update={"sha256": sha256(packed.getvalue())})
+    source = entry.fetch.model_copy(update={"archive": pin})
+    monkeypatch.setitem(catalogue(), name, entry.model_copy(update={"fetch": source}))
+    repo = Repo({source.files[0]: packed.getvalue(), "x.csv": b"1"}, commit=source.revision)
+    person.hub.repos[f"datasets/{source.name}"] = repo
+    return repo
+
+
 def fetch(person: Person, *names: str) -> Ran:
     options = [word for name in names for word in ("--data", name)]
     return edgeeval("fetch", *options, "--workspace", person.workspace.root)
@@ -44,8 +75,11 @@ def fetch(person: Person, *names: str) -> Ran:
 def test_a_fetched_set_is_imported_by_the_line_that_fetch_prints(
     name: str, person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if isinstance(known_data(name).source, OnGitHub):
+    source = known_data(name).source
+    if isinstance(source, OnGitHub):
         publish_on_github(person, monkeypatch, name)
+    elif source.archive:
+        publish_archive(person, monkeypatch, name)
     else:
         publish(person, name)
     done = fetch(person, name)
@@ -164,9 +198,8 @@ def test_of_any_other_set_one_line_says_what_to_do_by_hand(name: str, person: Pe
 
 
 def test_what_the_hub_has_as_parquet_is_said_to_be() -> None:
-    for name in ("arc", "wikitext"):
-        with pytest.raises(InputError, match="the Hub has it as Parquet, which is not read"):
-            known_data(name)
+    with pytest.raises(InputError, match="the Hub has it as Parquet, which is not read"):
+        known_data("arc")
 
 
 @pytest.mark.parametrize(
@@ -177,13 +210,35 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, near: str) -> No
         known_data(name)
 
 
+def test_another_archive_than_the_pinned_is_refused(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Hub's own hash of it is right: the catalogue's is another."""
+    publish_archive(person, monkeypatch, "mmlu").files["data.tar"] = b"another"
+    done = fetch(person, "mmlu")
+    assert (done.code, done.out) == (1, "")
+    assert "cais/mmlu: data.tar: is another archive than its authors'" in done.err
+    assert not list(person.workspace.root.rglob("*.csv"))
+
+
+def test_what_is_unpacked_stays_in_its_folder(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_archive(person, monkeypatch, "mmlu")
+    folder = Path(fetch(person, "mmlu").out.strip())
+    names = sorted(path.name for path in person.workspace.root.rglob("*.csv"))
+    assert names == sorted(SAMPLES["mmlu"])
+    assert sorted(path.name for path in folder.iterdir()) == ["dev", "test"]
+
+
 def test_what_the_hub_is_asked_for_is_what_the_importer_reads() -> None:
     sources = {name: known_data(name).source for name in FETCHABLE}
     on_hub = {name: source for name, source in sources.items() if isinstance(source, OnHub)}
-    assert set(on_hub) == {NAME}
+    assert set(on_hub) == {NAME, "mmlu"}
     for name, source in on_hub.items():
+        patterns = source.archive.members if source.archive else source.files
         for file in SAMPLES[name]:
-            assert any(fnmatchcase(file, pattern) for pattern in source.files)
+            assert any(fnmatchcase(file, pattern.rpartition("/")[2]) for pattern in patterns)
 
 
 def test_the_catalogue_shows_where_a_set_is_fetched_from() -> None:

@@ -306,7 +306,7 @@ def _real(source: OnGitHub) -> dict[str, bytes] | None:
     "name",
     [
         *("truthfulqa:mc1", "truthfulqa:mc2", "crows-pairs", "xstest", "strongreject"),
-        *("unqover:religion", "holisticbiasr"),
+        *("unqover:religion", "holisticbiasr", "wikitext"),
     ],
 )
 def test_the_authors_own_files_come_and_are_read(name: str, person: Person) -> None:
@@ -321,4 +321,5 @@ def test_the_authors_own_files_come_and_are_read(name: str, person: Person) -> N
     done: Ran = edgeeval("fetch", "--data", name, "--workspace", person.workspace.root)
     assert done.code == 0, done.err
     made = import_set(name, Path(done.out.strip()))
-    assert made.n_found > 300
+    assert made.n_rows > 200
+    assert made.n_found > 300 or made.header.kind == "text"

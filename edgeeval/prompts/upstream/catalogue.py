@@ -34,12 +34,23 @@ def _inside(name: str) -> str:
     return name
 
 
+class Archive(Strict):
+    """What is to be taken out of a tar archive."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of the archive."""
+    members: tuple[Text, ...] = Field(min_length=1)
+    """Patterns of names in it."""
+
+
 class OnHub(Strict):
     """Where a model Hub has a data set in files that its importer reads."""
 
     repository: Annotated[str, Field(pattern=rf"^hub:{_REPOSITORY}$")]
     revision: _COMMIT
     files: tuple[Text, ...]
+    """Patterns of names; or the one archive that holds them."""
+    archive: Archive | None = None
 
     @property
     def name(self) -> str:
