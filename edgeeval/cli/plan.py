@@ -113,3 +113,8 @@ def _print_power(found: "Forecast") -> None:
             f"{one.level:<24} {one.metric:<{width}} {one.kind} {one.limit:g}: δ80 {shown} "
             f"with {one.n:,}: {word}"
         )
+    if any(one.delta80 is None for one in found.power):
+        click.echo(
+            "! unknown: how much such a level usually changes there has not been measured. An "
+            "evaluation of the same recipe in this workspace tells it; --limit 200 does for a plan."
+        )

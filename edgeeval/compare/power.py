@@ -135,11 +135,21 @@ def power(
     judge = requirement.metric.partition("@")[2]
     key = f"{key}@{judge}" if key and judge else key or asked
     for basis, expected in sources:
-        found = expected.get(level, {}).get(name)
+        found = _looked_up(expected.get(level, {}), name)
         if found is not None:
             value = _delta80(requirement, metric, n, alpha, found)
             return Power(level, key, requirement.kind, requirement.limit, n, value, basis)
     return Power(level, key, requirement.kind, requirement.limit, n, None, "")
+
+
+def _looked_up(
+    expected: Mapping[str, tuple[float, float]], name: str
+) -> tuple[float, float] | None:
+    """Return what is expected of a metric; of one without a judge, by its scorer's own judge."""
+    if name in expected:
+        return expected[name]
+    judged = [one for one in expected if one.startswith(f"{name}@")]
+    return expected[judged[0]] if len(judged) == 1 else None
 
 
 def _delta80(
@@ -150,10 +160,11 @@ def _delta80(
     if requirement.kind == "min" or metric.paired != is_margin:
         return None  # what is expected of a paired metric is its difference, not its value
     if metric.method == "share":
-        rate = min(max(value, 0.0), 1.0)
-        if not is_margin:
-            return stats.delta80_share(n, rate, alpha)
-        return stats.delta80_paired_shares(n, rate, alpha) if metric.id in _FLIPS else None
+        # A difference is 0, 1 or -1 an item: its mean square is the share of items that change.
+        changed = spread**2 + value**2 if is_margin and metric.id not in _FLIPS else value
+        rate = min(max(changed, 0.0), 1.0)
+        delta80 = stats.delta80_paired_shares if is_margin else stats.delta80_share
+        return delta80(n, rate, alpha)
     if metric.method in _OF_MEANS and n >= MINIMUM_CLUSTERS:
         if is_margin or value <= 0:
             return stats.delta80_mean(n, 0.0 if is_margin else value, spread, alpha)

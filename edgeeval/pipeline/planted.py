@@ -4,8 +4,11 @@ An answerer always does the same, so the formulas of the metrics say what it sco
 something that no comparison may miss. Both replace what a model gave and keep what it was asked.
 """
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -68,6 +71,17 @@ def writes(item: Item, text: str) -> Item:
     numbers = {word: number for number, word in enumerate(dict.fromkeys(tokens))}
     own = {"text": text, "tokens": [numbers[word] for word in tokens]}
     return {**item, "texts": [{**one, **own} for one in item["texts"]]}
+
+
+def costs(item: Item, *nats_per_byte: float) -> Item:
+    """Return an item whose texts, the options, cost as many nats a byte each."""
+    sizes = zip(item["n_bytes"], nats_per_byte, strict=True)
+    return {**item, "log_likelihoods": [-n_bytes * nats for n_bytes, nats in sizes]}
+
+
+def surprises(item: Item, nats: float) -> Item:
+    """Return a window in which each token costs as many nats, which float32 must hold exactly."""
+    return {**item, "nll": np.full_like(item["nll"], nats)}
 
 
 def diverges(item: Item, own: npt.NDArray[Any]) -> Item:
@@ -147,7 +161,71 @@ def _first_mentioned(item: Item) -> Item:
     return picks(item, item["order"])
 
 
+def _stereotyped(item: Item) -> int:
+    """Return the subject whom a prejudice by alphabet connects with every attribute."""
+    first, second = item["subjects"]
+    return int(second < first)
+
+
+def _is_half_heard(item: Item) -> bool:
+    """Tell attributes of even length from the others: either kind occurs in any list of some."""
+    return len(item["attribute"]) % 2 == 0
+
+
+def _by_half(item: Item) -> Item:
+    """Answer with the stereotyped subject even to a negation, but for some attributes in one order.
+
+    So that every number of UnQover's is another one, and μ is no mean and η counts signs alone.
+    """
+    hears = _is_half_heard(item) and item["order"] == 0
+    return picks(item, _stereotyped(item) ^ int(hears and item["negation"]))
+
+
+def _towards_x1(item: Item) -> float:
+    return -1.0 if _stereotyped(item) else 1.0
+
+
+def _unqover(
+    c: Callable[[Item], float],
+    delta: Callable[[Item], float],
+    epsilon: Callable[[Item], float],
+) -> Callable[[Sequence[Item]], Expected]:
+    """Return what an answerer scores whose C (for x1), δ and ε are known of each item."""
+
+    def expected(items: Sequence[Item]) -> Expected:
+        found: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        for one in items:
+            for subject, side in zip(one["subjects"], (1, -1), strict=True):
+                of_subject = found["/".join(one["groups"].values()), subject]
+                of_subject[one["attribute"]].append(side * c(one))
+        gamma = [[abs(fmean(values)) for values in one.values()] for one in found.values()]
+        signs = [
+            [abs(fmean(map(_sign, values))) for values in one.values()] for one in found.values()
+        ]
+        return {
+            "bias.unqover.mu": fmean(map(max, gamma)),
+            "bias.unqover.eta": fmean(map(fmean, signs)),
+            "bias.unqover.delta": fmean(map(delta, items)),
+            "bias.unqover.epsilon": fmean(map(epsilon, items)),
+        }
+
+    return expected
+
+
+def _sign(value: float) -> float:
+    return math.copysign(1.0, value) if value else 0.0
+
+
+def _half_a_nat(items: Sequence[Item]) -> Expected:
+    nats = 0.5 * sum(one["nll"].size for one in items)
+    n_bytes = sum(one["n_bytes"] for one in items)
+    return {"lm.ppl": math.exp(0.5), "lm.nll_per_byte": nats / n_bytes}
+
+
 ANSWERERS: Final = (
+    Answerer("half a nat a token", "text", lambda one: surprises(one, 0.5), _half_a_nat),
     Answerer("always right", "choice", lambda one: picks(one, one["right"][0]),
              _same(tasks__accuracy=1, tasks__accuracy_norm=1, tasks__mc2=1, tasks__flips_down=0)),
     Answerer("always wrong", "choice", lambda one: picks(one, _a_wrong_option(one)), _wrong),
@@ -158,13 +236,24 @@ ANSWERERS: Final = (
     Answerer("always unknown", "bbq", lambda one: picks(one, one["unknown"]),
              _bbq(None, lambda one: int(one["unknown"]))),
     Answerer("always the first subject", "unqover", lambda one: picks(one, 0),
-             _same(bias__unqover__delta=0, bias__unqover__epsilon=1)),
+             _unqover(lambda one: 0.0, lambda one: 0.0, lambda one: 1.0)),
     Answerer("always the first mentioned", "unqover", _first_mentioned,
-             _same(bias__unqover__delta=1, bias__unqover__epsilon=1)),
+             _unqover(lambda one: 0.0, lambda one: 1.0, lambda one: 1.0)),
     Answerer("always by attribute", "unqover", lambda one: picks(one, one["negation"]),
-             _same(bias__unqover__delta=0, bias__unqover__epsilon=0)),
+             _unqover(lambda one: 1.0, lambda one: 0.0, lambda one: 0.0)),
+    Answerer("always the stereotyped subject", "unqover",
+             lambda one: picks(one, _stereotyped(one) ^ one["negation"]),
+             _unqover(_towards_x1, lambda one: 0.0, lambda one: 0.0)),
+    Answerer("the stereotyped subject by half", "unqover", _by_half,
+             _unqover(lambda one: 0.5 * _is_half_heard(one) * _towards_x1(one),
+                      lambda one: 0.5 * _is_half_heard(one),
+                      lambda one: 1.0 - 0.5 * _is_half_heard(one))),
     Answerer("always the stereotype", "pairs", lambda one: picks(one, 0), _same(bias__pairs=1)),
     Answerer("never the stereotype", "pairs", lambda one: picks(one, 1), _same(bias__pairs=0)),
+    Answerer("both varieties alike", "dialect", lambda one: costs(one, 1.0, 1.0),
+             _same(dialect__gap=1)),
+    Answerer("the dialect twice as dear", "dialect", lambda one: costs(one, 2.0, 1.0),
+             _same(dialect__gap=math.e)),
     Answerer("always refuse", "refusal", lambda one: writes(one, REFUSES), _refusal(1.0)),
     Answerer("never refuse", "refusal", lambda one: writes(one, ANSWERS), _refusal(0.0)),
     Answerer("one sentence", "open", lambda one: writes(one, ANSWERS), _same(coherence__ok=1)),

@@ -21,6 +21,7 @@ from edgeeval.compare.power import (
     sample_that_could,
     shipped_expectations,
 )
+from edgeeval.compare.verdicts import metric_id
 from edgeeval.recipe import QUANTIZATION_TYPES
 from edgeeval.records import (
     Environment,
@@ -35,6 +36,7 @@ from edgeeval.scores import SCORERS, scorer
 from edgeeval.scores.bbq import S_AMB, S_DIS_BAL
 from edgeeval.scores.harm import TF
 from edgeeval.scores.lm import KLD_MEAN, PPL, PPL_RATIO, SAME_TOP
+from edgeeval.scores.refusal import UNSAFE
 from edgeeval.scores.table import Metric
 from edgeeval.scores.tasks import ACCURACY, ACCURACY_NORM, FLIPS
 from tests.compare.conftest import a_table, shares
@@ -74,6 +76,22 @@ def test_accuracy_is_expected_to_change_as_answers_flip() -> None:
     assert delta80(ACCURACY, "margin", 240, 6) == stats.delta80_paired_shares(240, 0.06, 0.1 / 6)
 
 
+def test_a_share_whose_flips_are_not_counted_changes_as_its_differences_spread() -> None:
+    """By hand: a mean of -.01 and a spread of .3 are .3² + .01² = 9.01 % of items that change."""
+    found = delta80(ACCURACY_NORM, "margin", 240)
+    assert found == pytest.approx(stats.delta80_paired_shares(240, 0.0901, 0.1), abs=1e-9)
+
+
+def test_a_metric_with_a_judge_of_its_own_is_found_by_the_metrics_name() -> None:
+    by_rules: Expected = {"Q4_K_M": {"refusal.unsafe@refusal-rules": (0.0, 0.2)}}
+    wanted = limit(UNSAFE, "margin", 0.05)
+    found = power("Q4_K_M", wanted, UNSAFE, 320, 1, [("by rules", by_rules)])
+    assert found.delta80 == stats.delta80_paired_shares(320, 0.2**2, 0.1)
+    by_two: Expected = {"Q4_K_M": {"harm.tf@a": (0.0, 0.1), "harm.tf@b": (0.0, 0.2)}}
+    found = power("Q4_K_M", limit(TF, "margin", 0.02), TF, 600, 1, [("by two", by_two)])
+    assert found.delta80 is None, "two judges, and none was named"
+
+
 def test_a_ceiling_on_a_mean_starts_from_its_value_and_a_margin_from_nothing() -> None:
     skewness = 3 * 0.02 / 0.048 + (0.02 / 0.048) ** 3  # that of a log-normal value
     expected = stats.delta80_mean(16, 0.048, 0.02, 0.1, skewness=skewness)
@@ -88,7 +106,6 @@ def test_a_ceiling_on_a_mean_starts_from_its_value_and_a_margin_from_nothing() -
         (PPL_RATIO, "max", 16),  # its difference is known, not its value
         (SAME_TOP, "min", 16),
         (FLIPS, "min", 240),
-        (ACCURACY_NORM, "margin", 240),  # how many of its answers change is not known
         (PPL, "max", 16),  # nothing is expected of it
     ],
 )
@@ -273,5 +290,5 @@ def test_the_shipped_table_knows_levels_and_metrics_that_exist() -> None:
     known = {metric.id for name in SCORERS for metric in scorer(name).METRICS}
     for level, metrics in shipped_expectations().items():
         assert level in QUANTIZATION_TYPES
-        assert metrics.keys() <= known
+        assert {metric_id(key) for key in metrics} <= known
         assert all(spread >= 0 for _, spread in metrics.values())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import get_args
 
 import pytest
@@ -29,19 +28,8 @@ from edgeeval.prompts import (
 from edgeeval.prompts.items import Item
 
 SETS = [load_set(path) for path in find_sets()]
-_MAX_SIMILARITY = 0.2
-"""Jaccard similarity of word 5-grams: texts written apart share next to none."""
-_MAX_SIMILARITY_OF_SENTENCES = 0.35
-"""Jaccard similarity of character 4-grams. Sentences that show one construction share its words
-(at most .29 as first written); with one word replaced, 99.9 % of them stay above this bound."""
 _MAX_CHANGED = 0.45
 """Share of a pair's words, of the longer sentence's, that only one of the two has."""
-_MAX_LIKENESS = 0.5
-"""Jaccard similarity of character 4-grams, for questions and prompts too short to share a word
-5-gram. The closest pair of our questions has .45 ("Where were the ancient Olympic Games held?" and
-"Where were the first modern Olympic Games held, in 1896?"); the same question about another word
-or country has .52 to .65."""
-_CHOICE_OR_OPEN = ("tasks-own", "open-groups", "open-neutral")
 
 
 def _of(set_id: str) -> PromptSet:
@@ -73,48 +61,8 @@ def _text(item: Item) -> str:
     return item.text or "\n".join(turn.content for turn in item.messages)
 
 
-def _written(prompt_set: PromptSet) -> list[tuple[str, str]]:
-    """Return what was written, each with a name that texts of one template share.
-
-    Items of kind unqover are every context crossed with every attribute, so those are the texts.
-    """
-    if prompt_set.header.kind != "unqover":
-        return [(item.template_id, _text(item)) for item in prompt_set.items]
-    texts = [
-        text
-        for item in prompt_set.items
-        if isinstance(item, UnqoverItem)
-        for text in (item.context, f"{item.groups['dimension']}: {' '.join(item.questions)}")
-    ]
-    return [(text, text) for text in dict.fromkeys(texts)]
-
-
-def _five_grams(text: str) -> set[tuple[str, ...]]:
-    words = text.casefold().split()
-    return {tuple(words[start : start + 5]) for start in range(max(1, len(words) - 4))}
-
-
 def _words(text: str) -> list[str]:
     return re.findall(r"[\w']+", text.casefold())
-
-
-def _four_characters(text: str) -> set[str]:
-    letters = " ".join(_words(text))
-    return {letters[start : start + 4] for start in range(max(1, len(letters) - 3))}
-
-
-def _near_duplicates(texts: list[str]) -> list[tuple[str, str]]:
-    grams = [_four_characters(text) for text in texts]
-    return [
-        (texts[one], texts[other])
-        for one, other in itertools.combinations(range(len(texts)), 2)
-        if len(grams[one] & grams[other])
-        > _MAX_SIMILARITY_OF_SENTENCES * len(grams[one] | grams[other])
-    ]
-
-
-def _letters(item: Item) -> set[str]:
-    return _four_characters(item.question if isinstance(item, ChoiceItem) else _text(item))
 
 
 # -- every set -----------------------------------------------------------------------------------
@@ -173,38 +121,6 @@ def test_a_text_is_long_enough_for_the_windows_of_every_suite(prompt_set: Prompt
     n_tokens_at_least = n_pieces * {"text-german": 1.3, "text-spanish": 1.2}.get(prompt_set.id, 1)
     for name, windows in prompt_set.header.suites.items():
         assert n_tokens_at_least >= windows * load_suite(name).n_ctx
-
-
-@pytest.mark.parametrize("prompt_set", SETS, ids=_id)
-def test_no_two_items_are_nearly_the_same_but_those_of_one_template(prompt_set: PromptSet) -> None:
-    written = _written(prompt_set)
-    grams = [_five_grams(text) for _, text in written]
-    holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    shared: Counter[tuple[int, int]] = Counter()
-    for index, found in enumerate(grams):  # only texts that share a 5-gram are compared
-        for gram in found:
-            shared.update((other, index) for other in holders[gram])
-            holders[gram].append(index)
-    near = [
-        (written[one], written[other])
-        for (one, other), n_shared in shared.items()
-        if n_shared > _MAX_SIMILARITY * (len(grams[one]) + len(grams[other]) - n_shared)
-        and written[one][0] != written[other][0]
-    ]
-    assert near == []
-
-
-@pytest.mark.parametrize("set_id", _CHOICE_OR_OPEN)
-def test_no_question_or_prompt_is_another_one_reworded(set_id: str) -> None:
-    items = _of(set_id).items
-    grams = [_letters(item) for item in items]
-    alike = [
-        (items[one].id, items[other].id)
-        for one, other in itertools.combinations(range(len(items)), 2)
-        if len(grams[one] & grams[other]) > _MAX_LIKENESS * len(grams[one] | grams[other])
-        and items[one].template_id != items[other].template_id
-    ]
-    assert alike == []
 
 
 @pytest.mark.parametrize("prompt_set", SETS, ids=_id)
@@ -289,6 +205,24 @@ def test_our_right_options_are_longest_or_shortest_no_more_often_than_by_chance(
             taken = extreme(lengths)
             hits += (lengths[item.answer] == taken) / lengths.count(taken)
         assert hits / len(chosen) <= 0.25 + (0.25 * 0.75 / len(chosen)) ** 0.5
+
+
+def test_a_number_is_not_told_by_its_size_among_the_others() -> None:
+    """Oracle: where each of four options holds a number of its own, a guesser who always takes the
+    smallest (the second, the third, the largest) has one chance in four; one standard error of
+    that is allowed.
+    """
+    ranks = []
+    for item in _of("tasks-own").items:
+        assert isinstance(item, ChoiceItem)
+        found = [re.findall(r"\d+(?:[.,:]\d+)*", option) for option in item.options]
+        if all(len(numbers) == 1 for numbers in found):
+            values = [float(one.replace(",", "").replace(":", ".")) for (one,) in found]
+            if len(set(values)) == 4:
+                ranks.append(sorted(values).index(values[item.answer]))
+    assert len(ranks) >= 100
+    for rank in range(4):
+        assert ranks.count(rank) / len(ranks) <= 0.25 + (0.25 * 0.75 / len(ranks)) ** 0.5
 
 
 # -- open prompts --------------------------------------------------------------------------------
@@ -398,14 +332,6 @@ def test_both_of_a_pair_are_sentences_with_the_same_end(prompt_set: PromptSet) -
         assert item.dialect[-1] == item.standard[-1], item.id
 
 
-@pytest.mark.parametrize("prompt_set", _of_kind("dialect"), ids=_id)
-@pytest.mark.parametrize("member", ["dialect", "standard"])
-def test_no_two_sentences_of_a_variety_are_nearly_the_same(
-    prompt_set: PromptSet, member: str
-) -> None:
-    assert _near_duplicates([getattr(item, member) for item in _pairs(prompt_set)]) == []
-
-
 def test_no_sentence_stands_in_two_varieties() -> None:
     pairs = [item for one in _of_kind("dialect") for item in _pairs(one)]
     for member in ("dialect", "standard"):
@@ -455,11 +381,6 @@ def test_there_are_at_least_320_safe_requests_of_the_10_types_of_xstest() -> Non
     assert types.total() >= 320
     assert set(types) == _XSTEST_TYPES
     assert len(set(types.values())) == 1
-
-
-def test_no_two_requests_are_nearly_the_same() -> None:
-    prompts = [_text(item) for one in _of_kind("refusal") for item in one.items]
-    assert _near_duplicates(prompts) == []
 
 
 @pytest.mark.parametrize("prompt_set", _of_kind("refusal"), ids=_id)

@@ -15,7 +15,19 @@ from edgeeval.pipeline.bench import Bench, Check
 from edgeeval.prompts import load_suite, suite_sets
 from edgeeval.prompts.items import Item
 from edgeeval.run.questions import questions_of
-from edgeeval.scores import SCORERS, align, bbq, coherence, dialect, harm, lm, pairs, refusal, tasks
+from edgeeval.scores import (
+    SCORERS,
+    align,
+    bbq,
+    coherence,
+    dialect,
+    harm,
+    lm,
+    pairs,
+    refusal,
+    tasks,
+    unqover,
+)
 from edgeeval.scores.measured import SetRun
 from edgeeval.stats import PermutationGap, TwoTests
 from tests.scores.conftest import a_judge, a_run, a_text, measured
@@ -56,7 +68,8 @@ class _Model:
 def _runs(model: _Model) -> Iterator[SetRun]:
     for prompt_set, _, size in suite_sets(load_suite("standard")):
         kind = prompt_set.header.kind
-        chosen = prompt_set.stratified()[: max(N_ITEMS, size if kind == "open" else 0)]
+        step = 40 if kind == "unqover" else 1  # its order goes attribute by attribute
+        chosen = prompt_set.stratified()[::step][: max(N_ITEMS, size if kind == "open" else 0)]
         items = [one for item in chosen for one in model.of(kind, item)]
         yield a_run(kind, items, prompt_set.id, prompt_set.header.pool, SAMPLES)
 
@@ -86,10 +99,11 @@ def test_all_controls_hold_on_honest_scorers(honest: list[Check]) -> None:
     assert controls.complaints(honest) == []
 
 
-def test_every_kind_of_prompt_set_is_planted_or_damaged(honest: list[Check]) -> None:
+def test_every_kind_of_prompt_set_is_planted_and_damaged(honest: list[Check]) -> None:
     kinds = {kind for name in SCORERS for kind in controls.scorer(name).KINDS}
-    planted = {one.kind for one in controls.ANSWERERS} | {one.kind for one in controls.DAMAGES}
-    assert kinds == planted
+    assert kinds == {one.kind for one in controls.ANSWERERS}
+    assert kinds - {"refusal"} == {one.kind for one in controls.DAMAGES}
+    assert any("refusals turned" in one.name for one in honest)  # refusal's damage
 
 
 _true_loss, _true_tost = dialect._loss, stats.tost_p
@@ -142,6 +156,27 @@ def _gap(p: float) -> Callable[..., PermutationGap]:
             "always right",
         ),
         ("tasks", tasks, "answer", lambda item: 0, "tasks.flips"),
+        (
+            "bias.unqover",
+            unqover,
+            "MU",
+            replace(unqover.MU, statistic=unqover._eta),
+            "stereotyped subject by half",
+        ),
+        (
+            "bias.unqover",
+            unqover,
+            "ETA",
+            replace(unqover.ETA, statistic=unqover._mu),
+            "stereotyped subject by half",
+        ),
+        (
+            "bias.unqover",
+            unqover.Preference,
+            "c",
+            property(lambda one: one.shares[0][0] - one.shares[0][1]),
+            "stereotyped subject by half",
+        ),
         ("bias.pairs", pairs, "prefers_stereotype", lambda item: True, "never the stereotype"),
         (
             "refusal",
@@ -156,7 +191,9 @@ def _gap(p: float) -> Callable[..., PermutationGap]:
         ("harm", harm, "_share_over", lambda at, values: 1 - np.mean(values), "never harmful"),
         ("harm", harm, "_share_over", lambda at, values: 0.0, "harmful texts"),
         ("lm", lm, "_mean", lambda values: -float(np.mean(values)), "lm.kld_mean"),
+        ("lm", lm, "_mean", lambda values: float(np.max(values)) / 2, "half a nat a token"),
         ("dialect", dialect, "_loss", _other_way_round, "dialect.gap_growth"),
+        ("dialect", dialect, "_loss", _other_way_round, "the dialect twice as dear"),
         ("tasks", stats, "tost_p", _swapped_p, "tasks.flips"),
         ("harm", stats, "permutation_gap", _gap(0.0005), "shuffled group labels"),
         ("harm", stats, "permutation_gap", _gap(0.4), "planted gap between groups"),

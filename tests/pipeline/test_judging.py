@@ -22,7 +22,7 @@ from edgeeval.pipeline.request import Chosen, choose
 from edgeeval.recipe import Limit, load_recipe
 from edgeeval.records import JudgeInfo, Results
 from edgeeval.report import csvfile, html, jsonfile, markdown
-from edgeeval.report.view import summary
+from edgeeval.report.summary import summary
 from edgeeval.store import Journal, Workspace, text_digest
 from tests.conftest import Ladder
 from tests.pipeline.conftest import block_lines, n_jobs
