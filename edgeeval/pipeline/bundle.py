@@ -276,8 +276,8 @@ def _read(path: Path, folder: Path, manifest: dict[str, Any]) -> Foreign:
         problem = invalid.errors()[0]
         where = ".".join(map(str, (invalid.title, *problem["loc"])))
         raise InputError(
-            f"{path}: its {_MANIFEST}: {where}: {problem['msg']}; another edgeeval may have made it: "
-            "make the bundle again with this one"
+            f"{path}: its {_MANIFEST}: {where}: {problem['msg']}; another edgeeval may "
+            "have made it: make the bundle again with this one"
         ) from None
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]
