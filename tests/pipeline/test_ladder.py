@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from gguf import GGUFReader
 from edgeeval.artifact.imatrix_file import ImatrixData, ImatrixEntry, write_imatrix
 from edgeeval.artifact.inspect import kept_record
 from edgeeval.errors import InputError
-from edgeeval.pipeline import Built, Request, build_ladder
+from edgeeval.pipeline import Built, Request, build_ladder, evaluate
 from edgeeval.pipeline.ladder import Ladder as Rungs
 from edgeeval.recipe import recipe_of, recipe_of_files
 from edgeeval.recipe.load import parse_recipe
@@ -272,6 +273,24 @@ def test_a_type_that_is_not_what_it_seems_says_so_before_it_is_made(
     assert said.startswith("MXFP4_MOE: only the experts")
     assert said.endswith("a dense model comes out as Q8_0")
     assert built == "MXFP4_MOE: quantized from BF16"
+
+
+def test_a_ladder_fits_a_disk_that_holds_one_level(
+    ladder: Ladder, fresh: Workspace, own_text: Path
+) -> None:
+    recipe = recipe_of(ladder.q8_0.path, levels=["Q5_0", "Q4_1", "Q4_0"], reference_type="BF16")
+    request = Request(recipe, only=("lm",), text=own_text, n_ctx=32, windows=1, keep="none")
+    seen: list[list[str]] = []
+
+    def look(line: str) -> None:
+        files = [path.name[33:] for path in fresh.root.glob("artifacts/*.[gt]*")]
+        seen.append([name for name in files if not name.startswith("BF16")])
+
+    results = evaluate(replace(request, max_level_files=1), fresh, look)
+    assert [level.name for level in results.levels] == ["Q5_0", "Q4_1", "Q4_0"]
+    assert max(map(len, seen)) == 1
+    assert {name.split(".")[0] for names in seen for name in names} >= {"Q5_0", "Q4_1"}
+    assert not list(fresh.root.glob("artifacts/*.gguf"))
 
 
 # -- SIGKILL -------------------------------------------------------------------------------------
