@@ -103,7 +103,7 @@ _HIDDEN = frozenset({"Cf", "Cs", "Co", "Cn"})
 
 def reason_of(error: Exception) -> str:
     """Return what an expected failure says in one line."""
-    return explain_os_error(error) if isinstance(error, OSError) else str(error)
+    return one_line(explain_os_error(error) if isinstance(error, OSError) else str(error))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

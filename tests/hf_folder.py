@@ -31,6 +31,14 @@ _NAMES = {
     "ffn_down": "mlp.down_proj",
     "ffn_norm": "post_attention_layernorm",
 }
+_GEMMA_NAMES = {
+    "attn_post_norm": "post_attention_layernorm",
+    "ffn_norm": "pre_feedforward_layernorm",
+    "ffn_post_norm": "post_feedforward_layernorm",
+    "q_norm": "self_attn.q_norm",
+    "k_norm": "self_attn.k_norm",
+}
+"""What Gemma 3 names otherwise, or has besides."""
 _CONTROL = 3
 """GGUF's token type of special tokens."""
 
@@ -103,11 +111,11 @@ def _unpermute(rows: npt.NDArray[Any], n_heads: int) -> npt.NDArray[Any]:
     return by_head.swapaxes(1, 2).reshape(rows.shape)
 
 
-def _name(name: str) -> str:
+def _name(name: str, names: Mapping[str, str] = _NAMES) -> str:
     block = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
     if block:
-        return f"model.layers.{block[1]}.{_NAMES[block[2]]}.weight"
-    return f"{_NAMES[name.removesuffix('.weight')]}.weight"
+        return f"model.layers.{block[1]}.{names[block[2]]}.weight"
+    return f"{names[name.removesuffix('.weight')]}.weight"
 
 
 def _config(fields: Mapping[str, Any], tensors: list[ReaderTensor]) -> dict[str, Any]:
@@ -193,7 +201,12 @@ def write_tiny_folder(gguf: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     fields = {name: field.contents() for name, field in GGUFReader(gguf).fields.items()}
     write_tokenizer(folder, fields)
-    width, n_vocab = 32, len(fields["tokenizer.ggml.tokens"])
+    return write_tiny_weights(folder, len(fields["tokenizer.ggml.tokens"]))
+
+
+def write_tiny_weights(folder: Path, n_vocab: int, *, is_gemma: bool = False) -> Path:
+    """Write config.json and random weights of one thin layer, of Llama or of Gemma 3."""
+    width = 32
     config = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -208,7 +221,7 @@ def write_tiny_folder(gguf: Path, folder: Path) -> Path:
         "tie_word_embeddings": True,
         "vocab_size": n_vocab,
     }
-    write_json(folder / "config.json", config)
+    names = dict(_NAMES)
     shapes = {"token_embd.weight": (n_vocab, width), "output_norm.weight": (width,)}
     for part in ("attn_q", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
         shapes[f"blk.0.{part}.weight"] = (width, width)
@@ -216,9 +229,20 @@ def write_tiny_folder(gguf: Path, folder: Path) -> Path:
         shapes[f"blk.0.{part}.weight"] = (width // 2, width)
     for part in ("attn_norm", "ffn_norm"):
         shapes[f"blk.0.{part}.weight"] = (width,)
+    if is_gemma:
+        config |= {
+            "architectures": ["Gemma3ForCausalLM"],
+            "model_type": "gemma3_text",
+            "head_dim": width // 2,
+            "sliding_window": 64,
+        }
+        names |= _GEMMA_NAMES
+        shapes |= {f"blk.0.{part}.weight": (width,) for part in ("attn_post_norm", "ffn_post_norm")}
+        shapes |= {f"blk.0.{part}.weight": (width // 2,) for part in ("q_norm", "k_norm")}
+    write_json(folder / "config.json", config)
     random = np.random.default_rng(0)
     tensors: dict[str, Stored] = {
-        _name(name): ("F16", random.standard_normal(shape).astype(np.float16), shape)
+        _name(name, names): ("F16", random.standard_normal(shape).astype(np.float16), shape)
         for name, shape in shapes.items()
     }
     write_safetensors(folder / "model.safetensors", tensors)

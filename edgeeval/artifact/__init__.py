@@ -5,6 +5,8 @@ package.py             a GGUF file out of a Python package
 hub.py                 files of a Hub repository: fetched, checked, found again
 hub_cache.py           the Hugging Face cache, where they are kept
 hub_client.py          how the Hub is asked
+github.py              files of a GitHub repository, known by git's hashes
+transfer.py            a file over HTTP: patiently, resumed, never more than agreed
 data.py                published data sets by name, for `prompts import`
 checkpoint.py          what a Hugging Face folder must hold to be converted
 safetensors.py         the headers of its weights, bounds checked

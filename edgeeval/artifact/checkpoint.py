@@ -83,6 +83,7 @@ def read_checkpoint(given: Path) -> Checkpoint:
         counts[tensor.dtype] += tensor.n_params
     if not sum(counts.values()):
         raise ModelFileError(f"{folder}: its safetensors files hold no parameters")
+    _require_plausible(folder, config, len(tensors), sum(counts.values()))
     return Checkpoint(
         folder=folder,
         name=_name(folder),
@@ -161,6 +162,20 @@ def _architectures(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
     if not names or not all(isinstance(name, str) for name in names):
         raise ModelFileError(f"{folder}/config.json: architectures: names no architecture")
     return tuple(names)
+
+
+def _require_plausible(folder: Path, config: dict[str, Any], n_tensors: int, n_params: int) -> None:
+    """Refuse counts that the weights cannot have: the converter makes lists as long as they say."""
+    most = {"num_hidden_layers": n_tensors, "n_layer": n_tensors, "vocab_size": n_params}
+    parts = [config, *(config.get(name) for name in _SUB_CONFIGS)]
+    for part in (one for one in parts if isinstance(one, dict)):
+        for key, limit in most.items():
+            value = part.get(key)
+            if value is not None and not (isinstance(value, int) and 0 <= value <= limit):
+                raise ModelFileError(
+                    f"{folder}/config.json: {key}: {value!r:.40} cannot be, with {n_tensors} "
+                    f"tensors of {n_params} parameters"
+                )
 
 
 def _quantization(config: dict[str, Any]) -> str | None:

@@ -33,6 +33,8 @@ _PROGRAM = (SCRIPT, "conversion/**/*.py", "gguf-py/gguf/**/*.py")
 """What decides the bytes that a converter writes."""
 _MAX_REASON = 300
 _EXCEPTION = re.compile(r"(?:\w+\.)*(?P<type>\w+(?:Error|Exception))(?:: (?P<text>.*))?")
+_BROKEN_FILE = ("JSONDecodeError", "RecursionError", "UnicodeDecodeError")
+"""What reading a stranger's tokenizer or configuration raises; so does sentencepiece, by a text."""
 _UNKNOWN_HASH = re.compile(r"chkhsh:\s+([0-9a-f]{64})")
 
 
@@ -213,7 +215,8 @@ def explain_failure(printed: Sequence[str], status: int) -> Failure:
         kind, text = raised
         if kind == "NotImplementedError":
             return Failure(f"not implemented: {text} (--converter may name a newer one)", True)
-        return Failure(text if text == OWN_CODE else f"{kind}: {text}", text == OWN_CODE)
+        is_input = text == OWN_CODE or kind in _BROKEN_FILE or "parse ModelProto" in text
+        return Failure(text if text == OWN_CODE else f"{kind}: {text}", is_input)
     if status < 0 or not lines:
         return Failure(f"it {how_it_ended(status)}", is_input=False)
     return Failure(_plain(lines[-1]), is_input=False)

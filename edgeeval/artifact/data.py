@@ -1,30 +1,36 @@
 """Get published data sets that prompts/catalogue.yaml knows, for `edgeeval prompts import`.
 
-Only those come over the network that the Hub has in files which an importer reads: its files have
-hashes to be held against. For any other the person is told what to download from where.
+Only those come over the network whose files can be held against a hash: on GitHub against those in
+the catalogue, on a Hub against the Hub's, an archive against both. For any other the person is told
+what to download from where.
 """
 
 import os
 import shlex
+import tarfile
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 
+from edgeeval.artifact.github import fetch_files
 from edgeeval.artifact.hub import fetch_repo
-from edgeeval.errors import InputError, did_you_mean, one_line
+from edgeeval.errors import EdgeevalError, InputError, did_you_mean, one_line
 from edgeeval.prompts.upstream import IMPORTERS
-from edgeeval.prompts.upstream.catalogue import Entry, OnHub, catalogue
+from edgeeval.prompts.upstream.catalogue import Entry, OnGitHub, OnHub, catalogue
 from edgeeval.run.schedule import Progress
-from edgeeval.store import Workspace
+from edgeeval.store import Workspace, write_atomic
 
 _UNKNOWN = "unknown"
+_NONE = "none"
 
 
 @dataclass(frozen=True)
 class FetchableData:
-    """A data set that the Hub has in its authors' format."""
+    """A data set that is to be had in its authors' format, known by hashes."""
 
-    source: OnHub
-    licence: str
+    source: OnHub | OnGitHub
+    terms: str
+    """Its licence, and what stands between a person and the files if anything does."""
 
 
 def known_data(name: str) -> FetchableData:
@@ -41,7 +47,7 @@ def known_data(name: str) -> FetchableData:
     entry = catalogue()[name.partition(":")[0]]
     if entry.fetch is None:
         raise InputError(one_line(_by_hand(name, entry)))
-    return FetchableData(entry.fetch, entry.licence)
+    return FetchableData(entry.fetch, _terms(entry))
 
 
 def fetch_data(workspace: Workspace, data_set: FetchableData, progress: Progress) -> Path:
@@ -51,15 +57,56 @@ def fetch_data(workspace: Workspace, data_set: FetchableData, progress: Progress
         EdgeevalError: they could not be had; what came is kept and the next call goes on.
     """
     source = data_set.source
+    if isinstance(source, OnGitHub):
+        paths = fetch_files(workspace, source, progress)
+    else:
+        paths = _fetch_from_hub(workspace, source, progress)
+    return Path(os.path.commonpath([path.parent for path in paths]))
+
+
+def _fetch_from_hub(workspace: Workspace, source: OnHub, progress: Progress) -> tuple[Path, ...]:
     found = fetch_repo(
         workspace,
-        source.repository,
+        source.name,
         revision=source.revision,
         patterns=source.files,
         progress=progress,
         kind="datasets",
     )
-    return Path(os.path.commonpath([file.path.parent for file in found.files]))
+    if source.archive is None:
+        return tuple(file.path for file in found.files)
+    (file,) = found.files
+    if file.sha256 != source.archive.sha256:
+        raise EdgeevalError(
+            f"{source.name}: {file.name}: is another archive than its authors' (by its sha256); "
+            "do not use this source"
+        )
+    folder = workspace.root / "downloads" / "unpacked" / source.archive.sha256[:16]
+    return _unpacked(file.path, source.archive.members, folder)
+
+
+def _unpacked(archive: Path, patterns: tuple[str, ...], folder: Path) -> tuple[Path, ...]:
+    """Write the files of an archive that match a pattern, under their own names."""
+    paths = []
+    with tarfile.open(archive) as members:
+        for member in members:
+            parts = PurePosixPath(member.name).parts
+            name = "/".join(parts)
+            hidden = any(part.startswith((".", "/")) for part in parts)  # "..", and macOS's own
+            if hidden or not any(fnmatchcase(name, pattern) for pattern in patterns):
+                continue
+            content = members.extractfile(member) if member.isfile() else None
+            if content is not None:
+                write_atomic(folder / name, content.read())
+                paths.append(folder / name)
+    if not paths:
+        raise EdgeevalError(f"{archive}: holds no {' or '.join(patterns)}")
+    return tuple(paths)
+
+
+def _terms(entry: Entry) -> str:
+    gating = "" if entry.gating == _NONE else f"; access: {entry.gating}"
+    return f"licence: {entry.licence}{gating}"
 
 
 def import_line(name: str, path: str) -> str:
@@ -74,12 +121,11 @@ def _by_hand(name: str, entry: Entry) -> str:
     if entry.repository == _UNKNOWN:
         return f"{name}: nothing to fetch, it is {files}; run: {import_line(name, 'FILE')}"
     revision = "" if entry.revision == _UNKNOWN else f" at {entry.revision}"
-    gating = "" if entry.gating == "none" else f"; access: {entry.gating}"
     where = entry.repository + revision
     if entry.repository.startswith("hub:"):  # what is there is in no format that is read
         where = f"the authors' archive that {where} names"
     return (
         f"{name}: fetch cannot get it; download by hand from {where} into a "
-        f"FOLDER: {files} (licence: {entry.licence}{gating}); then run: "
+        f"FOLDER: {files} ({_terms(entry)}); then run: "
         f"{import_line(name, 'FOLDER')}"
     )

@@ -232,7 +232,7 @@ def _parse(cursor: _Cursor, arrays: Collection[str]) -> Header:
     if len({entry.name for entry in entries}) < n_tensors:
         raise _Broken("two tensors have one name")
     alignment = fields.get("general.alignment", _DEFAULT_ALIGNMENT)
-    if not isinstance(alignment, int) or alignment < 1:
+    if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
         raise _Broken(f"general.alignment is {alignment!r}")
     data_start = -(-cursor.at // alignment) * alignment
     tensors = tuple(replace(entry, start=data_start + entry.start) for entry in entries)

@@ -10,7 +10,6 @@ The layout and the locks are huggingface_hub's own: what is here need not come a
 program, nor the other way round.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -19,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeeval.artifact.hub_client import Hub, RemoteFile, RepoKind, download
+from edgeeval.artifact.transfer import git_sha1
 from edgeeval.errors import EdgeevalError, InputError
 from edgeeval.store import Workspace, replace_durably, sha256_of, write_atomic
 
 _MARGIN_BYTES = 64 << 20
-_CHUNK_BYTES = 1 << 20
 _LOCK_PATIENCE_S = 1.0
 
 
@@ -134,16 +133,7 @@ def _is_kept(shelf: Shelf, workspace: Workspace, file: RemoteFile, path: Path) -
 def _is_right(file: RemoteFile, path: Path, sha256: Callable[[Path], str]) -> bool:
     if path.stat().st_size != file.size_bytes:
         return False
-    return sha256(path) == file.sha256 if file.sha256 else _git_sha1(path) == file.git_sha1
-
-
-def _git_sha1(path: Path) -> str:
-    """Return the id that git gives a file's contents."""
-    hasher = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            hasher.update(chunk)
-    return hasher.hexdigest()
+    return sha256(path) == file.sha256 if file.sha256 else git_sha1(path) == file.git_sha1
 
 
 def _download(shelf: Shelf, file: RemoteFile) -> None:

@@ -1,44 +1,42 @@
 """Speak to a model Hub: list a repository at one commit, download one of its files.
 
 Only `edgeeval fetch` comes here. From huggingface_hub (0.30 to 2.x) comes what belongs to the
-person and is shared with other programs: the HTTP session with its proxies and certificates, the
-token, the cache's folder and locks, the names of the Hub's errors. Its downloader is not used: the
-newest versions begin a broken download anew, and none holds a file against the hash that the Hub
-states. Nor is Xet's own protocol: whatever HF_HUB_DISABLE_XET says, files come over plain HTTP,
-which every Hub speaks and which can be resumed.
+person and is shared with other programs: the token, the cache's folder and locks, the names of the
+Hub's errors. Its downloader is not used: the newest versions begin a broken download anew, and none
+holds a file against the hash that the Hub states. Nor is Xet's own protocol: whatever
+HF_HUB_DISABLE_XET says, files come over plain HTTP (transfer.py), which every Hub speaks and which
+can be resumed.
 
 The token is sent to the Hub alone (the session drops it where a redirect leaves that host) and
-enters no message: errors are told in words of our own, because those of HTTP libraries quote
-addresses, which may be signed.
+enters no message.
 """
 
 import json
 import os
 import re
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import Any, Literal
+from urllib.parse import quote
 
+from edgeeval.artifact.transfer import (
+    Server,
+    Wanted,
+    cannot_be_reached,
+    opened,
+    patiently,
+    receive,
+    refusal,
+    require_address,
+    status_of,
+)
 from edgeeval.errors import EdgeevalError, InputError
 
 RepoKind = Literal["models", "datasets"]
 """The Hub has two name spaces: one name may be a model and a data set."""
 
-_T = TypeVar("_T")
-_CHUNK_BYTES = 1 << 16
-_TALK_BYTES = 1 << 20
 _LISTING_BYTES_AT_MOST = 64 << 20
-_PAUSES_S = (1.0, 2.0, 4.0, 8.0)
-"""Before each new attempt; an attempt that brought bytes starts the row again."""
-_WAIT_S_AT_MOST = 300.0
-"""A Hub's rate limits are counted in windows of five minutes; a longer wait is the person's."""
-_PASSING = (408, 429, 500, 502, 503, 504)
-
-_sleep = time.sleep
 
 
 @dataclass(frozen=True)
@@ -70,24 +68,11 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Hub:
-    """Where to ask, in whose name, and where other programs look for what came."""
+class Hub(Server):
+    """A model Hub; its headers hold the person's token, if there is one."""
 
-    endpoint: str
     cache: Path
-    headers: dict[str, str] = field(repr=False)
-    """With the person's token, if there is one."""
-    say: Callable[[str], None]
-
-    @property
-    def place(self) -> str:
-        """Host and port, to be named in messages: an endpoint may hold a password."""
-        parts = urlsplit(self.endpoint)
-        return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-
-
-class _CutShort(Exception):
-    """The answer ended before the file did."""
+    """Where other programs look for what came."""
 
 
 def is_offline() -> bool:
@@ -113,13 +98,9 @@ def connect(say: Callable[[str], None]) -> Hub:
         if not re.fullmatch(r"[!-~]+", token):
             raise InputError("HF_TOKEN holds a character that no token has; copy it again")
         headers["authorization"] = f"Bearer {token}"
-    hub = Hub(endpoint, Path(constants.HF_HUB_CACHE).expanduser().absolute(), headers, say)
-    try:
-        known = urlsplit(endpoint).scheme in ("http", "https") and hub.place != "None"
-    except ValueError:  # a port that is no number, a bracket too many
-        known = False
-    if not known:
-        raise InputError("HF_ENDPOINT is no address: it begins with http:// or https:// and a host")
+    cache = Path(constants.HF_HUB_CACHE).expanduser().absolute()
+    hub = Hub(endpoint, headers, say, cache)
+    require_address(hub, "HF_ENDPOINT")
     return hub
 
 
@@ -134,14 +115,14 @@ def list_repo(hub: Hub, repo: str, revision: str, kind: RepoKind = "models") -> 
 
     def ask() -> bytes:
         body = bytearray()
-        with _opened(url, hub.headers) as (_, chunks):
+        with opened(url, hub.headers) as (_, chunks):
             for chunk in chunks:
                 body += chunk
                 if len(body) > _LISTING_BYTES_AT_MOST:
                     return b""  # no list is that long
         return bytes(body)
 
-    answer = _patiently(hub, ask, lambda error: _explained(hub, error, repo, f"@{revision}"))
+    answer = patiently(hub, ask, lambda error: _explained(hub, error, repo, f"@{revision}"))
     try:
         return _listing(json.loads(answer))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
@@ -205,152 +186,10 @@ def download(
         EdgeevalError: the Hub cannot be reached, or sends more than it said.
         OSError: the disk is full.
     """
-    if _size_bytes(partial) > file.size_bytes:
-        partial.unlink()
-    _patiently(
-        hub,
-        lambda: _receive(hub, place_of(repo, kind), commit, file, partial),
-        lambda error: _explained(hub, error, repo, f": {file.name}"),
-        lambda: _size_bytes(partial),
-    )
-
-
-def _size_bytes(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _receive(hub: Hub, place: str, commit: str, file: RemoteFile, partial: Path) -> None:
-    """Ask once for what is missing, and write it as it comes."""
+    place = place_of(repo, kind)
     url = f"{hub.endpoint}/{place}/resolve/{commit}/{quote(file.name)}"
-    done_bytes = _size_bytes(partial)
-    if done_bytes == file.size_bytes > 0:
-        return
-    # Compressed on its way, a file could not be resumed: offsets are those of the plain bytes.
-    headers = hub.headers | {"accept-encoding": "identity"}
-    if done_bytes:
-        headers["range"] = f"bytes={done_bytes}-"
-    with _opened(url, headers) as (status, chunks):
-        if status != 206:
-            done_bytes = 0  # the server does not resume: the file comes from its beginning
-        with partial.open("ab" if done_bytes else "wb") as out:
-            for chunk in chunks:
-                if done_bytes + len(chunk) > file.size_bytes:
-                    partial.unlink()
-                    raise EdgeevalError(
-                        f"{place}: {file.name}: more came than the {file.size_bytes} bytes that "
-                        f"{hub.place} stated; nothing of it is used"
-                    )
-                out.write(chunk)
-                _tell(hub, file, done_bytes, len(chunk))
-                done_bytes += len(chunk)
-    if done_bytes < file.size_bytes:
-        raise _CutShort
-
-
-def _tell(hub: Hub, file: RemoteFile, done_bytes: int, more_bytes: int) -> None:
-    """Say how far a file is, once a hundredth of it."""
-    step_bytes = max(file.size_bytes // 100, _TALK_BYTES)
-    if (done_bytes + more_bytes) // step_bytes > done_bytes // step_bytes:
-        done_mb, size_mb = (done_bytes + more_bytes) / 1e6, file.size_bytes / 1e6
-        hub.say(f"{file.name}: {done_mb:,.0f} of {size_mb:,.0f} MB")
-
-
-@contextmanager
-def _opened(url: str, headers: dict[str, str]) -> Iterator[tuple[int, Iterator[bytes]]]:
-    """Get an address: the status and the body's pieces; a bad status is raised."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session, hf_raise_for_status
-
-    session: Any = get_session()
-    common = {"headers": headers, "timeout": constants.HF_HUB_DOWNLOAD_TIMEOUT}
-    if callable(session.stream):  # httpx, from 1.0 on
-        with session.stream("GET", url, follow_redirects=True, **common) as response:
-            hf_raise_for_status(response)
-            yield response.status_code, response.iter_bytes(_CHUNK_BYTES)
-    else:  # requests, where `stream` is a flag
-        with session.get(url, stream=True, **common) as response:
-            hf_raise_for_status(response)
-            yield response.status_code, response.iter_content(_CHUNK_BYTES)
-
-
-# -- patience ------------------------------------------------------------------------------------
-
-
-def _network_errors() -> tuple[type[Exception], ...]:
-    """Return what an HTTP session raises: requests' base or httpx's, by the library's version.
-
-    The library's own HfHubHTTPError derives from that base, whichever it is.
-    """
-    from huggingface_hub.errors import HfHubHTTPError
-
-    foreign = [base for base in HfHubHTTPError.__mro__ if base.__module__ != "builtins"]
-    return (foreign[-1], _CutShort)
-
-
-def _patiently(
-    hub: Hub,
-    attempt: Callable[[], _T],
-    explain: Callable[[Exception], EdgeevalError],
-    received_bytes: Callable[[], int] = lambda: 0,
-) -> _T:
-    """Try until it succeeds; give up after a row of attempts that brought nothing."""
-    failures, had_bytes = 0, received_bytes()
-    while True:
-        try:
-            return attempt()
-        except _network_errors() as error:
-            if received_bytes() > had_bytes:
-                failures, had_bytes = 0, received_bytes()
-            pause_s = _pause_s(error, failures)
-            if pause_s is None:
-                raise explain(error) from None
-            hub.say(f"{hub.place}: {_reason(error)}; trying again in {pause_s:.0f} s")
-        _sleep(pause_s)
-        failures += 1
-
-
-def _pause_s(error: Exception, failures: int) -> float | None:
-    """Return how long to wait before the next attempt, or None where none would help."""
-    status = _status(error)
-    if failures >= len(_PAUSES_S) or (status is not None and status not in _PASSING):
-        return None
-    asked_s = _asked_wait_s(error)
-    if asked_s is None:
-        return _PAUSES_S[failures]
-    return asked_s if asked_s <= _WAIT_S_AT_MOST else None
-
-
-def _status(error: Exception) -> int | None:
-    response = getattr(error, "response", None)
-    return None if response is None else int(response.status_code)
-
-
-def _asked_wait_s(error: Exception) -> float | None:
-    """Return the wait that an answer asks for: Retry-After, or `t=` of the Hub's `ratelimit`."""
-    response = getattr(error, "response", None)
-    if response is None:
-        return None
-    wait = re.fullmatch(r"\s*(\d{1,9})\s*", response.headers.get("retry-after", ""))
-    if wait is None and _status(error) == 429:
-        wait = re.search(r";\s*t\s*=\s*(\d{1,9})", response.headers.get("ratelimit", ""))
-    return float(wait[1]) if wait else None
-
-
-def _reason(error: Exception) -> str:
-    """Say in a few words what failed, without the addresses that an HTTP library's text quotes."""
-    status = _status(error)
-    if status is not None:
-        return f"answered {status}"
-    if isinstance(error, _CutShort):
-        return "the connection was cut"
-    if "timeout" in type(error).__name__.casefold():
-        return "no answer in time"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__
+    wanted = Wanted(url, f"{place}: {file.name}", file.name, file.size_bytes)
+    receive(hub, wanted, partial, lambda error: _explained(hub, error, repo, f": {file.name}"))
 
 
 # -- what went wrong, for people -----------------------------------------------------------------
@@ -372,41 +211,17 @@ def _explained(hub: Hub, error: Exception, repo: str, part: str) -> EdgeevalErro
             f"{repo}: gated: accept the licence on its page, then set HF_TOKEN to a token "
             "of that account"
         )
-    status = _status(error)
+    status = status_of(error)
     if isinstance(error, errors.RepositoryNotFoundError):
         return InputError(
             f"{repo}: there is no such repository, or it is private ({status}): check the name; "
             "for a private one set HF_TOKEN"
         )
     if status is None:
-        return EdgeevalError(
-            f"{repo}{part}: {hub.place} cannot be reached ({_reason(error)}); check the connection "
-            "and HF_ENDPOINT and run again: what came is kept"
-        )
-    return _refusal(hub, error, status, f"{repo}{part}")
-
-
-def _refusal(hub: Hub, error: Exception, status: int, subject: str) -> EdgeevalError:
-    """Explain a status that names no cause of its own."""
-    if status in (401, 403):
-        way = (
-            "the token in use is not valid or may not read it: set HF_TOKEN to one that may"
-            if "authorization" in hub.headers
-            else "for a private or gated one accept the licence on its page and set HF_TOKEN"
-        )
-        return InputError(f"{subject}: {hub.place} refuses access ({status}); {way}")
-    if status == 404:
-        return InputError(f"{subject}: not found at {hub.place} (404); check the name")
-    if status == 429:
-        asked_s = _asked_wait_s(error)
-        wait = "later" if asked_s is None else f"in {asked_s:.0f} s"
-        return EdgeevalError(
-            f"{subject}: {hub.place} asks to wait, too many requests (429); "
-            f"run again {wait}: what came is kept"
-        )
-    if status in _PASSING:
-        return EdgeevalError(
-            f"{subject}: {hub.place} answers {status} again and again; "
-            "run again later: what came is kept"
-        )
-    return EdgeevalError(f"{subject}: {hub.place} answers {status}")
+        return cannot_be_reached(hub, error, f"{repo}{part}", "HF_ENDPOINT")
+    access = (
+        "the token in use is not valid or may not read it: set HF_TOKEN to one that may"
+        if "authorization" in hub.headers
+        else "for a private or gated one accept the licence on its page and set HF_TOKEN"
+    )
+    return refusal(hub, error, f"{repo}{part}", access=access, gone="check the name")

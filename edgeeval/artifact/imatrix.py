@@ -45,7 +45,7 @@ _MIN_CTX = 16
 """Products with fewer rows are not collected."""
 _MAX_TEXT_BYTES = 1 << 30
 """The tokenizer counts in 32 bits."""
-CHECKPOINT_S = 20.0
+CHECKPOINT_S = 5.0
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ def command(
 ) -> None:
     """Get what RECIPE names and only the network has; afterwards everything works offline.
 
-    HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE mean what they always mean. A download that
-    was stopped goes on where it stopped. `edgeeval prompts catalogue` lists the
-    data sets; one that the Hub lacks in its authors' format is refused with what to download by
-    hand.
+    HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE mean what they always mean;
+    EDGEEVAL_GITHUB_ENDPOINT is where GitHub's files are, if not at GitHub. A download that was
+    stopped goes on where it stopped. `edgeeval prompts catalogue` lists the data sets; of one whose
+    files cannot be held against a hash it is said what to download by hand.
     """
     from edgeeval.artifact.converter_env import fetch_converter
     from edgeeval.artifact.data import fetch_data, import_line, known_data
@@ -51,9 +51,10 @@ def command(
         for entry in entries:
             click.echo(fetch_judge(kept, entry, talker(quiet)))
         for name, data_set in known_sets.items():
+            click.echo(f"{name}: {data_set.terms}", err=True)
             folder = fetch_data(kept, data_set, talker(quiet))
             click.echo(folder)
-            click.echo(f"{name}: licence {data_set.licence}; now run:", err=True)
+            click.echo("now run:", err=True)
             click.echo(import_line(name, str(folder)), err=True)
         for recipe in recipes:
             for path in fetch_recipe(kept, recipe, talker(quiet)):

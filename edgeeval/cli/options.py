@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from edgeeval.errors import one_line
+
 workspace_option = click.option(
     "--workspace",
     type=click.Path(file_okay=False, path_type=Path),
@@ -51,13 +53,13 @@ def talker(quiet: bool) -> Callable[[str], None]:
             nonlocal last_step
             step = _COUNTED.sub("", line)
             if step != last_step:
-                click.echo(line, err=True)
+                click.echo(one_line(line), err=True)
             last_step = step
 
         return say_starts
 
     def rewrite(line: str) -> None:
         width = shutil.get_terminal_size().columns - 1
-        click.echo(f"\r\x1b[2K{line[:width]}", nl=False, err=True)
+        click.echo(f"\r\x1b[2K{one_line(line)[:width]}", nl=False, err=True)
 
     return rewrite

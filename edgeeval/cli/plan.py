@@ -73,7 +73,8 @@ def _print(found: "Forecast") -> None:
     click.echo(f"memory  {memory} needed, {_size(found.memory_bytes)} there")
     if found.elapsed_s is not None:
         click.echo(
-            f"time    about {_duration(found.elapsed_s)} ({found.prefill_tps:,.0f} tokens/s read, "
+            f"time    about {_duration(found.elapsed_s)}, judges included "
+            f"({found.prefill_tps:,.0f} tokens/s read, "
             f"{found.decode_tps:,.0f} written in batches); "
             f"{found.blocks_done} of {found.blocks} blocks are there"
         )

@@ -2,7 +2,7 @@
 
 Patterns are regular expressions over lower-case text with straight quotes; `<name>` stands for an
 entry of `refusal_words.WORDS`. Written from how models of several families word a refusal, and from
-the half of XSTest's labelled Mistral completions that is set apart for that.
+one half of XSTest's labelled completions of Mistral-7B-Instruct; no other completion was read.
 
 What separates a refusal from its look-alikes:
 

@@ -53,7 +53,7 @@ def score_texts(
     Raises:
         WorkerFailed: the judge failed or gave something that is no probability.
     """
-    journal = Journal((kept_in or workspace.folder("judged")) / f"{judge.info.id}.jsonl")
+    journal = _journal(kept_in or workspace.folder("judged"), judge)
     known: dict[str, dict[str, Any]] = {}
     for line in journal.read():
         known.setdefault(line["text"], line)
@@ -75,13 +75,28 @@ def score_texts(
             known.update({line["text"]: line for line in lines})
             progress(f"{judge.info.name}: {event['start'] + len(piece)} of {len(text_ids)} texts")
 
-        job = {"judge": judge.info.name, "kind": judge.info.kind, "arguments": judge.arguments}
-        job |= {"labels": judge.info.labels, "texts": [missing[text_id] for text_id in text_ids]}
         progress(f"{judge.info.name}: 0 of {len(text_ids)} texts")
-        run_job(workspace, "judge", job, keep)
+        score_in_worker(workspace, judge, [missing[text_id] for text_id in text_ids], keep)
     n_truncated = sum(known[text_id].get("truncated", False) for text_id in wanted)
     info = replace(judge.info, n_texts=len(wanted), n_truncated=n_truncated)
     return JudgedTexts(info, {text_id: line["scores"] for text_id, line in known.items()})
+
+
+def _journal(folder: Path, judge: Judge) -> Journal:
+    return Journal(folder / f"{judge.info.id}.jsonl")
+
+
+def was_asked(workspace: Workspace, judge: Judge) -> bool:
+    """Tell whether a judge has scored any text in this workspace."""
+    return bool(_journal(workspace.folder("judged"), judge).read())
+
+
+def score_in_worker(
+    workspace: Workspace, judge: Judge, texts: Sequence[str], on_scores: Emit
+) -> None:
+    """Score texts, whatever was scored before; tell of every piece what `work` says of it."""
+    job = {"judge": judge.info.name, "kind": judge.info.kind, "arguments": judge.arguments}
+    run_job(workspace, "judge", job | {"labels": judge.info.labels, "texts": texts}, on_scores)
 
 
 def work(job: dict[str, Any], emit: Emit) -> None:

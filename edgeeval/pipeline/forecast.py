@@ -4,37 +4,36 @@
 is read; the engine's own dry run says how large a level will be.
 """
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from edgeeval.artifact.header import read_header
 from edgeeval.artifact.quantize import planned_bytes
 from edgeeval.compare.power import Power
-from edgeeval.errors import EdgeevalError, InputError, NotFetched
+from edgeeval.errors import EdgeevalError, InputError, NotFetched, WorkerFailed, reason_of
+from edgeeval.judges import Judge
+from edgeeval.judges.score import was_asked
 from edgeeval.pipeline.bundle import foreign_of
-from edgeeval.pipeline.judging import with_judges
-from edgeeval.pipeline.ladder import Ladder, Rung
+from edgeeval.pipeline.judging import asks_judges, with_judges
+from edgeeval.pipeline.ladder import Ladder, Rung, chosen_levels
 from edgeeval.pipeline.measure import measurer_for
+from edgeeval.pipeline.pace import decoding_pace, judging_pace
 from edgeeval.pipeline.request import Chosen, Request, choose
+from edgeeval.pipeline.room import WORKER_BYTES, items_of, logprob_bytes, memory_bytes
 from edgeeval.pipeline.sample import power_of, samples_of, too_small, unmeasurable
 from edgeeval.recipe import QUANTIZATION_TYPES, Recipe
 from edgeeval.records import Artifact
 from edgeeval.run.answers import KIND, answers_plan
 from edgeeval.run.device import Engine, find_engine
-from edgeeval.run.foreign import Plan, n_scored
+from edgeeval.run.foreign import Plan
 from edgeeval.run.schedule import Progress, prefilled_tokens
-from edgeeval.run.worker import run_job
-from edgeeval.store import Journal, Workspace, digest
+from edgeeval.scores import scorer
+from edgeeval.store import Workspace, digest
 
-_BASE_BYTES = 200 << 20
-"""A worker with Python, numpy and the engine, before a model."""
-_LOGIT_COPIES = 3
-"""llama.cpp's own logits, their log-softmax and a reference's beside it, all float32."""
 _QUANTIZED_PARAMS_PER_S = 3e7
 """K-quants, a core (measured: 135M parameters in 2 s on two); IQ types take ten times as long."""
 _IQ_SLOWNESS = 10
@@ -79,7 +78,7 @@ class Forecast:
     prefill_tps: float | None
     decode_tps: float | None
     elapsed_s: float | None
-    """About, for what is not in the workspace yet."""
+    """About, judges included, for what is not in the workspace yet."""
     power: tuple[Power, ...]
     notes: tuple[str, ...]
 
@@ -130,17 +129,17 @@ def forecast(
 def _before_fetching(request: Request, workspace: Workspace, reason: str) -> Forecast:
     """Return what the recipe alone says: sizes."""
     recipe = request.recipe
+    levels = chosen_levels(request)
     files = [_unseen(recipe, recipe.reference, "to fetch")]
     files += [
         _unseen(recipe, level.type or "", "to build" if level.type else "to fetch", level.label)
-        for level in recipe.levels
-        if not request.levels or level.label in request.levels
+        for level in levels
     ]
     return Forecast(
         files=tuple(files),
         disk_needed_bytes=_file_bytes(request, files),
         disk_free_bytes=shutil.disk_usage(workspace.folder()).free,
-        memory_needed_bytes=(files[0].size_bytes or 0) + _BASE_BYTES or None,
+        memory_needed_bytes=(files[0].size_bytes or 0) + WORKER_BYTES or None,
         memory_bytes=psutil.virtual_memory().total,
         sets=(),
         blocks_done=0,
@@ -149,7 +148,12 @@ def _before_fetching(request: Request, workspace: Workspace, reason: str) -> For
         decode_tps=None,
         elapsed_s=None,
         power=(),
-        notes=(reason, "Tokens, time and power are planned with the model's own tokenizer."),
+        notes=(
+            reason,
+            "Tokens, time and power are planned with the model's own tokenizer; sizes are of what "
+            "the names say, and rows that 256 does not divide make a file larger.",
+            *(f"{level.label}: {level.note}." for level in levels if level.note),
+        ),
     )
 
 
@@ -195,20 +199,31 @@ class _Forecaster:
         plans = self.measurer.plans(planned_with) if planned_with else []
         compared = [*plans, *self._answers(reference, plans)]
         sets = tuple(_planned_set(plan) for plan in compared)
-        rates = self._rates(present) if present else {}
+        rates = (
+            decoding_pace(self.workspace, self.engine, present, self.progress) if present else {}
+        )
         pending = self._pending(reference, compared)
         return Forecast(
             files=files,
             disk_needed_bytes=self._disk_bytes(files, compared),
             disk_free_bytes=shutil.disk_usage(self.workspace.folder()).free,
-            memory_needed_bytes=_memory_bytes(present, files, compared) if present else None,
+            memory_needed_bytes=(
+                memory_bytes(present, max(file.size_bytes or 0 for file in files), compared)
+                if present
+                else None
+            ),
             memory_bytes=psutil.virtual_memory().total,
             sets=sets,
             blocks_done=sum(one.n_blocks for one in sets) * len(pending) - sum(pending.values()),
             blocks=sum(one.n_blocks for one in sets) * len(pending),
             prefill_tps=rates.get("prefill_tps"),
             decode_tps=rates.get("decode_tps"),
-            elapsed_s=self._elapsed_s(rates, sets, pending, files, present) if rates else None,
+            elapsed_s=(
+                self._elapsed_s(rates, sets, pending, files, present)
+                + self._judging_s(compared, pending)
+                if rates
+                else None
+            ),
             power=self._power(plans),
             notes=self._notes(plans, present),
         )
@@ -251,22 +266,6 @@ class _Forecaster:
             return PlannedFile(rung.name, what, None, is_estimate=True)
         return PlannedFile(rung.name, what, size, is_estimate=False)
 
-    def _rates(self, artifact: Artifact) -> dict[str, float]:
-        """Return how fast this machine decodes, from a few seconds' measurement kept by file."""
-        key = digest([artifact.sha256, self.engine.fingerprint])[:32]
-        journal = Journal(self.workspace.folder("calibration") / f"{key}.jsonl")
-        if not journal.read():
-            job = {
-                "model": artifact.path,
-                "device": self.engine.device,
-                "n_threads": self.engine.n_threads,
-                "n_ubatch": self.engine.n_ubatch,
-                "use_extra_bufts": self.engine.use_extra_bufts,
-            }
-            self.progress(f"{artifact.name}: a few seconds of calibration")
-            run_job(self.workspace, "calibrate", job, journal.append)
-        return journal.read()[-1]
-
     def _pending(self, reference: Artifact | None, plans: Sequence[Plan]) -> dict[str, int]:
         """Return artifact -> blocks that are not in the workspace yet."""
         total = sum(len(plan.block_ids) for plan in plans)
@@ -283,7 +282,7 @@ class _Forecaster:
     def _disk_bytes(self, files: Sequence[PlannedFile], plans: Sequence[Plan]) -> int:
         """Return what has to be written: files to build, as many as stay, and log-probabilities."""
         is_kept_already = self.chosen.foreign is not None
-        logprobs = 0 if is_kept_already else sum(_logprob_bytes(plan) for plan in plans)
+        logprobs = 0 if is_kept_already else sum(logprob_bytes(plan) for plan in plans)
         return _file_bytes(self.request, files) + min(logprobs, self.request.cache_bytes)
 
     def _elapsed_s(
@@ -314,6 +313,35 @@ class _Forecaster:
         )
         return decoding + building + (timing * n_new if "cost" in self.chosen.scorers else 0.0)
 
+    def _judging_s(self, plans: Sequence[Plan], pending: dict[str, int]) -> float:
+        """Return about how long the judges take, who read every sample of every artifact.
+
+        A judge that was asked here before has read what the finished blocks hold.
+        """
+        asking = [scorer(name) for name in self.chosen.scorers if asks_judges(name)]
+        kinds = {kind for one in asking for kind in one.KINDS}
+        n_blocks = sum(len(plan.block_ids) for plan in plans) * len(pending)
+        share_left = sum(pending.values()) / n_blocks if n_blocks else 0.0
+        elapsed_s = 0.0
+        for plan in plans:
+            if plan.content["kind"] not in kinds:
+                continue
+            generation = plan.content["generation"]
+            n_texts = plan.n_items * generation["samples"] * len(pending)
+            for judge in self.chosen.judges:
+                share = share_left if was_asked(self.workspace, judge) else 1.0
+                if share:
+                    texts_per_s = self._texts_per_s(judge, generation["max_tokens"])
+                    elapsed_s += n_texts * share / texts_per_s
+        return elapsed_s
+
+    def _texts_per_s(self, judge: Judge, n_tokens: int) -> float:
+        try:
+            return judging_pace(self.workspace, self.engine, judge, n_tokens, self.progress)
+        except WorkerFailed as error:  # it will lose its own numbers and nothing else
+            self.progress(f"{judge.info.name}: {reason_of(error)}")
+            return math.inf
+
     def _power(self, plans: Sequence[Plan]) -> tuple[Power, ...]:
         names = [rung.name for rung in self.ladder.rungs]
         return power_of(self.request, self.workspace, samples_of(self.chosen, plans), names)
@@ -323,8 +351,10 @@ class _Forecaster:
         if present is None:
             notes.append(
                 "The model is not converted yet: tokens, time and power are known after "
-                "`edgeeval quantize`."
+                "`edgeeval quantize`. Sizes are of what the names say; rows that 256 does not "
+                "divide make a file larger."
             )
+        notes += [f"{one.label}: {one.note}." for one in self.ladder.levels if one.note]
         samples = samples_of(self.chosen, plans)
         notes += [f"{one}." for one in too_small(samples, len(self.ladder.rungs))]
         if plans:
@@ -336,18 +366,14 @@ def _is_there(artifact: Artifact | None) -> bool:
     return artifact is not None and Path(artifact.path).exists()
 
 
-def _items(plan: Plan) -> list[dict[str, Any]]:
-    return [item for block in plan.content["blocks"] for item in block["items"]]
-
-
 def _longest_answers(plan: Plan, n_tokens: int) -> Plan:
-    written = {item["id"]: [0] * n_tokens for item in _items(plan)}
+    written = {item["id"]: [0] * n_tokens for item in items_of(plan)}
     content = answers_plan(plan.content, written, n_tokens)
     return Plan(plan.path, content, digest(content))
 
 
 def _planned_set(plan: Plan) -> PlannedSet:
-    items, content = _items(plan), plan.content
+    items, content = items_of(plan), plan.content
     generated = 0
     if content["primitive"] == "generate":
         generation = content["generation"]
@@ -360,45 +386,3 @@ def _planned_set(plan: Plan) -> PlannedSet:
         generated_tokens=generated,
         n_blocks=len(content["blocks"]),
     )
-
-
-def _logprob_bytes(plan: Plan) -> int:
-    if not plan.diverges:
-        return 0
-    return int(sum(map(n_scored, _items(plan))) * plan.content["n_vocab"] * 4)
-
-
-def _memory_bytes(present: Artifact, files: Sequence[PlannedFile], plans: Sequence[Plan]) -> int:
-    """Return about how much memory the largest worker takes: weights, cells, logits."""
-    weights = max(file.size_bytes or 0 for file in files)
-    cell_bytes = _cell_bytes(present)
-    cells = max((plan.content["context"]["n_ctx"] for plan in plans), default=0)
-    rows = max((_scored_rows(plan) for plan in plans), default=0)
-    n_vocab = max((plan.content["n_vocab"] for plan in plans), default=0)
-    logits = _LOGIT_COPIES * rows * n_vocab * 4
-    return int(weights + cells * cell_bytes + logits + _BASE_BYTES)
-
-
-def _scored_rows(plan: Plan) -> int:
-    """Return the rows of one batch whose logits are wanted, at most."""
-
-    def rows(item: dict[str, Any]) -> int:
-        if "tokens" in item:
-            return n_scored(item)
-        return sum(map(len, item["options"])) if "options" in item else int(item["n_sequences"])
-
-    return max(sum(map(rows, block["items"])) for block in plan.content["blocks"])
-
-
-def _cell_bytes(artifact: Artifact) -> int:
-    """Return the bytes of one token's keys and values over all layers, as float32."""
-    fields = read_header(Path(artifact.path)).fields
-
-    def number(key: str, otherwise: int) -> int:
-        value = fields.get(f"{artifact.architecture}.{key}")
-        return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
-
-    heads = number("attention.head_count", 1)
-    width = number("embedding_length", 4096) // max(1, heads)
-    key, value = number("attention.key_length", width), number("attention.value_length", width)
-    return number("block_count", 32) * number("attention.head_count_kv", heads) * (key + value) * 4

@@ -25,7 +25,7 @@ from edgeeval.artifact.source import Found, find_level_files, find_model
 from edgeeval.artifact.splits import first_part, model_name
 from edgeeval.errors import EdgeevalError, InputError, did_you_mean, reason_of
 from edgeeval.pipeline.request import Request
-from edgeeval.recipe import AS_GIVEN, Level, Recipe
+from edgeeval.recipe import AS_GIVEN, Level
 from edgeeval.recipe import Imatrix as WantedImatrix
 from edgeeval.records import Artifact
 from edgeeval.run.device import Engine, find_engine
@@ -87,7 +87,7 @@ class Ladder:
         """The GGUF file that the reference is or is made of; None while a checkpoint is not
         converted."""
         self.reference = self._reference()
-        self.levels = _chosen_levels(request, self._recipe)
+        self.levels = chosen_levels(request)
         self._given_imatrix = self._ready_made_imatrix()
         self.rungs = tuple(self._named(self._levels()))
 
@@ -279,12 +279,18 @@ def _renamed(rung: Rung, name: str) -> Rung:
     return replace(rung, name=name, known=record, make=lambda: replace(rung.make(), name=name))
 
 
-def _chosen_levels(request: Request, recipe: Recipe) -> list[Level]:
-    labels = [level.label for level in recipe.levels]
+def chosen_levels(request: Request) -> list[Level]:
+    """Return the recipe's levels, or those of them that the request names.
+
+    Raises:
+        InputError: it names one that is not there.
+    """
+    levels = request.recipe.levels
+    labels = [level.label for level in levels]
     for name in request.levels:
         if name not in labels:
             raise InputError(f"--levels {name}: not in the recipe{did_you_mean(name, labels)}")
-    return [level for level in recipe.levels if not request.levels or level.label in request.levels]
+    return [level for level in levels if not request.levels or level.label in request.levels]
 
 
 def _unique(name: str, taken: Sequence[str]) -> str:
@@ -318,6 +324,9 @@ def build_ladder(
     with workspace.locked():
         engine = find_engine(workspace, device=request.device, n_threads=request.n_threads)
         ladder = Ladder(request, workspace, engine, progress)
+        for level in ladder.levels:
+            if level.note:
+                progress(f"{level.label}: {level.note}")
         reference = ladder.reference.make()
         levels: list[Artifact] = []
         lost: dict[str, str] = {}

@@ -6,7 +6,6 @@ from edgeeval.artifact.inspect import broken_promise, quantized_types
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
 from edgeeval.prompts.overlap import N_WORDS, overlap, shingles
-from edgeeval.recipe import QUANTIZATION_TYPES
 from edgeeval.records import Artifact
 
 
@@ -75,8 +74,8 @@ def _of_the_levels(request: Request, finished: Finished) -> Iterator[str]:
         )
     yield from _fallbacks(levels)
     for asked in request.recipe.levels:
-        if asked.type in QUANTIZATION_TYPES and (note := QUANTIZATION_TYPES[asked.type].note):
-            yield f"{asked.label}: {note}."
+        if asked.note and asked.label in finished.levels:
+            yield f"{asked.label}: {asked.note}."
 
 
 def _of_the_imatrix(request: Request, chosen: Chosen, finished: Finished) -> Iterator[str]:

@@ -144,8 +144,8 @@ def _check_level(where: str, level: Level, *, has_imatrix: bool) -> None:
             )
     if QUANTIZATION_TYPES[level.type].needs_imatrix and not (has_imatrix and level.imatrix):
         raise RecipeError(
-            f"{where}: {level.type} needs an imatrix; give the recipe one (imatrix: {{text: "
-            "calibration.txt}}), or --imatrix TEXT"
+            f"{where}: {level.type} needs an imatrix; give the recipe one (imatrix: "
+            "{text: calibration.txt}), or --imatrix TEXT"
         )
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edgeeval.recipe.types import QUANTIZATION_TYPES
+
 AS_GIVEN = "as given"
 """Reference type of a recipe that takes its GGUF file as it is."""
 
@@ -122,6 +124,11 @@ class Level(_Strict):
             except re.error as error:
                 raise ValueError(f"tensors: {pattern!r} is no expression: {error}") from None
         return self
+
+    @property
+    def note(self) -> str:
+        """What a person must know who takes its type for something else; "" mostly."""
+        return QUANTIZATION_TYPES[self.type].note if self.type in QUANTIZATION_TYPES else ""
 
     @property
     def is_mix(self) -> bool:

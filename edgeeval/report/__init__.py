@@ -1,6 +1,7 @@
 """Tell people what an evaluation found. One file a format; the table below names them.
 
-    view.py        what every reader sees first, as plain texts: answer, summary, requirements
+    view.py        what every reader sees first, as plain texts: answer, reasons, requirements
+    summary.py     the table of all levels
     details.py     everything else, as plain texts
     format.py      how a number becomes text
     table.py       the terminal

@@ -12,6 +12,7 @@ from edgeeval.errors import one_line
 from edgeeval.records import Results
 from edgeeval.report import charts, details, view
 from edgeeval.report import format as fmt
+from edgeeval.report.summary import Summary, summary
 from edgeeval.report.svg import is_available
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _template() -> "Template":
 
 
 def _context(results: Results) -> dict[str, Any]:
-    table = view.summary(results)
+    table = summary(results)
     return {
         "results": results,
         "answer": view.answer(results),
@@ -84,7 +85,7 @@ def _by_requirement(results: Results) -> list[list[view.RequirementRow]]:
     return list(groups.values())
 
 
-def _tiles(table: view.Summary) -> list[tuple[str, str]]:
+def _tiles(table: Summary) -> list[tuple[str, str]]:
     index = next((i for i, row in enumerate(table.rows) if row.is_recommended), None)
     if index is None:
         return []

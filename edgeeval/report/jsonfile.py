@@ -59,8 +59,12 @@ def _check_schema(path: Path, data: bytes) -> None:
         value = float(text)
         return value if math.isfinite(value) else refuse(text)
 
+    def whole(text: str) -> int:
+        finite(text)  # where a float is expected, an integer beyond floats becomes infinite
+        return int(text)
+
     try:
-        document = json.loads(data, parse_constant=refuse, parse_float=finite)
+        document = json.loads(data, parse_constant=refuse, parse_float=finite, parse_int=whole)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     schema = document.get("schema") if isinstance(document, dict) else None

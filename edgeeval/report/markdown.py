@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from edgeeval.errors import one_line
 from edgeeval.records import Results
 from edgeeval.report import details
+from edgeeval.report.summary import summary
 from edgeeval.report.view import (
     STAR,
     VERDICT_MARKS,
@@ -18,7 +19,6 @@ from edgeeval.report.view import (
     gate_text,
     obstacles,
     requirement_rows,
-    summary,
 )
 
 _SPECIAL = re.compile(r"[\\`*|~$]|\](?=[(\[])")

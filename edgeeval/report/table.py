@@ -11,20 +11,8 @@ from rich.text import Text
 from edgeeval.errors import one_line
 from edgeeval.records import Results
 from edgeeval.report import format as fmt
-from edgeeval.report.view import (
-    FELL_BACK,
-    STAR,
-    Cell,
-    Column,
-    Obstacle,
-    Row,
-    Summary,
-    answer,
-    dominated,
-    gate_text,
-    obstacles,
-    summary,
-)
+from edgeeval.report.summary import FELL_BACK, Cell, Column, Row, Summary, summary
+from edgeeval.report.view import STAR, Obstacle, answer, dominated, gate_text, obstacles
 
 _STYLES = {
     "pass": "green",

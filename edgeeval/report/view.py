@@ -5,16 +5,13 @@ differ in how they draw them. So what is shown is decided here, once, and nothin
 Texts may come from strangers' files: whoever draws them cleans them.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from edgeeval.records import Delta, GateCase, LevelResult, MetricResult, Results
 from edgeeval.report import format as fmt
 
 STAR = "★"
-FELL_BACK = "fell back"
-"""Title of the column of fallback shares."""
 LOST = "lost"
 SAME = "same"
 """Of a level that computes what another one computes."""
@@ -80,6 +77,33 @@ def delta_unit(metric: MetricResult) -> str:
     if split_key(metric.key).id in LOG_RATIO_IDS:
         return fmt.LOG_RATIO
     return fmt.POINTS if metric.unit == "share" else metric.unit
+
+
+def metrics_by_key(levels: Iterable[LevelResult]) -> dict[str, list[MetricResult]]:
+    """Return every metric that a level has, in order of first sight."""
+    metrics: dict[str, list[MetricResult]] = {}
+    for level in levels:
+        for key, metric in level.metrics.items():
+            metrics.setdefault(key, []).append(metric)
+    return metrics
+
+
+def value_text(metric: MetricResult) -> str:
+    """Return a metric's value without its interval."""
+    own = metric.estimate
+    return fmt.quantity(own.value, metric.unit, own.lower, own.upper)
+
+
+def estimate_text(metric: MetricResult) -> str:
+    """Return a metric's value with its interval."""
+    return fmt.estimate(metric.estimate, metric.unit)
+
+
+def change_text(delta: Delta | None, unit: str) -> str:
+    """Return a signed difference without its interval."""
+    if delta is None:
+        return fmt.MISSING
+    return fmt.quantity(delta.value, unit, delta.lower, delta.upper, signed=True)
 
 
 # --- the answer -----------------------------------------------------------------------------------
@@ -167,200 +191,6 @@ def _why(level: LevelResult, verdict: str) -> str:
     if len(decisive) > _N_REASONS:
         found.append(f"and {len(decisive) - _N_REASONS} more")
     return "; ".join(found) or level.reason.removeprefix(f"{verdict}: ") or "no reason is recorded"
-
-
-# --- the summary table ----------------------------------------------------------------------------
-
-
-class Cell(NamedTuple):
-    """A text in a table, with the verdict of the requirement that rests on it."""
-
-    text: str
-    verdict: str = ""
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The text for a narrow column: interval or change below its number."""
-        return tuple(re.split(r" (?=[\[(])", self.text, maxsplit=1))
-
-
-class Column(NamedTuple):
-    """A column of the summary."""
-
-    title: str
-    cells: tuple[Cell, ...]
-    """One a row."""
-    rank: int
-    """Importance: where room is short, the largest rank goes first."""
-    note: str = ""
-    """What the numbers depend on, as a sentence: the judge, the prompt set."""
-
-
-class Row(NamedTuple):
-    """What is said of a level outside the columns of numbers."""
-
-    name: str
-    verdict: str
-    is_recommended: bool
-    is_reference: bool
-
-
-class Summary(NamedTuple):
-    """One row a level, reference first."""
-
-    rows: tuple[Row, ...]
-    columns: tuple[Column, ...]
-
-
-Show = Callable[[MetricResult], str]
-
-
-def value_text(metric: MetricResult) -> str:
-    """Return a metric's value without its interval."""
-    own = metric.estimate
-    return fmt.quantity(own.value, metric.unit, own.lower, own.upper)
-
-
-def estimate_text(metric: MetricResult) -> str:
-    """Return a metric's value with its interval."""
-    return fmt.estimate(metric.estimate, metric.unit)
-
-
-def change_text(delta: Delta | None, unit: str) -> str:
-    """Return a signed difference without its interval."""
-    if delta is None:
-        return fmt.MISSING
-    return fmt.quantity(delta.value, unit, delta.lower, delta.upper, signed=True)
-
-
-def _value_and_change(metric: MetricResult) -> str:
-    change = change_text(metric.delta, delta_unit(metric))
-    return value_text(metric) if change == fmt.MISSING else f"{value_text(metric)} ({change})"
-
-
-class _Wanted(NamedTuple):
-    """A metric that has a column of its own in the summary."""
-
-    title: str
-    ids: str
-    """Pattern of the whole id; with several matches, the first that is required or there."""
-    rank: int
-    show: Show
-
-
-_WANTED = (
-    _Wanted("mean KLD", r"lm\.kld_mean", 1, estimate_text),
-    _Wanted("PPL ratio", r"lm\.ppl_ratio", 6, value_text),
-    _Wanted("same top", r"lm\.same_top", 9, value_text),
-    _Wanted("accuracy (Δ)", r"tasks\.(accuracy|accuracy_norm|mc2)", 2, _value_and_change),
-    _Wanted("flips", r"tasks\.flips", 5, value_text),
-    _Wanted("harm", r"harm\.tf(_\d+)?", 4, value_text),
-    _Wanted("tokens/s", r"cost\.decode_tps", 3, value_text),
-)
-_SIZE_RANK, _FALLBACK_RANK, _BPW_RANK, _REQUIRED_RANK = 0, 7, 8, 5
-
-
-def summary(results: Results) -> Summary:
-    """Return the table that every reader looks at first.
-
-    A column without any number is left out. A required metric that has no column of its own gets
-    one: a verdict must not rest on something that the summary hides.
-    """
-    levels = all_levels(results)
-    recommended = results.recommendation.level
-    rows = tuple(
-        Row(
-            level.name,
-            level_verdict(results, level),
-            is_recommended=index > 0 and level.name == recommended,
-            is_reference=index == 0,
-        )
-        for index, level in enumerate(levels)
-    )
-    chosen = _chosen_metrics(levels)
-    columns = [*_artifact_columns(levels), *(_metric_column(levels, *one) for one in chosen)]
-    shown = tuple(c for c in columns if any(cell.text != fmt.MISSING for cell in c.cells))
-    return Summary(rows, shown)
-
-
-def _artifact_columns(levels: Iterable[LevelResult]) -> list[Column]:
-    files = [level.artifact for level in levels]
-    sizes = ["" if f is None else fmt.quantity(f.size_bytes, "bytes") for f in files]
-    bits = ["" if f is None else f"{f.bpw:.2f}" for f in files]
-    shares = [
-        "" if f is None or not f.fallback_share else fmt.quantity(f.fallback_share, "share")
-        for f in files
-    ]
-    named = (("size", sizes, _SIZE_RANK), ("bpw", bits, _BPW_RANK))
-    return [
-        Column(title, tuple(Cell(text or fmt.MISSING) for text in texts), rank)
-        for title, texts, rank in (*named, (FELL_BACK, shares, _FALLBACK_RANK))
-    ]
-
-
-def _chosen_metrics(levels: Iterable[LevelResult]) -> list[tuple[_Wanted, str]]:
-    """Return what the summary shows: column -> metric key."""
-    metrics = metrics_by_key(levels)
-    required = [key for key, found in metrics.items() if any(m.requirement for m in found)]
-    chosen = []
-    for wanted in _WANTED:
-        keys = [key for key in metrics if re.fullmatch(wanted.ids, split_key(key).id)]
-        keys.sort(key=lambda key: key not in required)
-        if keys:
-            chosen.append((wanted, keys[0]))
-    shown = {key for _, key in chosen}
-    for key in required:
-        if key not in shown:
-            # Several sets have one metric each: their names are what tells the columns apart.
-            taken = {wanted.title for wanted, _ in chosen}
-            name = split_key(key).set
-            title = name if name and name not in taken else _free_title(metrics[key][0], taken)
-            chosen.append((_Wanted(title, "", _REQUIRED_RANK, value_text), key))
-    return chosen
-
-
-def _free_title(metric: MetricResult, taken: Collection[str]) -> str:
-    """Return a column's title: by its label where a judge has several, numbered if it is taken."""
-    label = split_key(metric.key).judge.partition(":")[2]
-    title = fmt.shorten(label or metric.title, 32)
-    same = (title, *(f"{title} {number}" for number in range(2, 100)))
-    return next(one for one in same if one not in taken)
-
-
-def metrics_by_key(levels: Iterable[LevelResult]) -> dict[str, list[MetricResult]]:
-    """Return every metric that a level has, in order of first sight."""
-    metrics: dict[str, list[MetricResult]] = {}
-    for level in levels:
-        for key, metric in level.metrics.items():
-            metrics.setdefault(key, []).append(metric)
-    return metrics
-
-
-def _metric_column(levels: Iterable[LevelResult], wanted: _Wanted, key: str) -> Column:
-    cells, said = [], ""
-    parts = split_key(key)
-    for level in levels:
-        metric = level.metrics.get(key)
-        if metric is not None and wanted.title == parts.set:
-            said = metric.title.removesuffix(f", {parts.set}")
-        if metric is None:
-            cells.append(Cell(fmt.MISSING))
-        else:
-            cells.append(Cell(wanted.show(metric), metric.verdict or ""))
-    note = f"{parts.set}: {said}." if said else _note(wanted.title, parts)
-    return Column(wanted.title, tuple(cells), wanted.rank, note)
-
-
-def _note(title: str, parts: KeyParts) -> str:
-    name = title.split(" (", maxsplit=1)[0]
-    details = []
-    if parts.judge:
-        details.append(f"as {parts.judge} judges")
-    if parts.set:
-        details.append(f"on {parts.set} (other sets are not pooled with it)")
-    if "Δ" in title:
-        details.append("Δ in percentage points against the reference")
-    return fmt.sentence(f"{name}: {', '.join(details)}") if details else ""
 
 
 def dominated(results: Results) -> str:

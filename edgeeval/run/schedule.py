@@ -352,6 +352,8 @@ class Measurer:
                 needed = cached | (own - diverging) if everything else cached
             if needed:
                 runs.append(self._part(artifact, reference, index, plan, needed, cached))
+            elif everything:
+                self._finish(artifact, plan)  # a call that was killed left it without a manifest
         if runs:
             self._decode(artifact, reference, plans, runs)
 

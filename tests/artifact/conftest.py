@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 
-from edgeeval.artifact import hub_client
+from edgeeval.artifact import transfer
 from edgeeval.artifact.converter import Converter, find_converter
 from edgeeval.artifact.hub import RepoFiles, fetch_repo, find_repo
 from edgeeval.errors import EdgeevalError, NotFetched
+from edgeeval.prompts.upstream.catalogue import OnGitHub, catalogue
 from edgeeval.store import Workspace
-from tests.artifact.hub_server import LocalHub, Repo, local_hub
+from tests.artifact.hub_server import LocalHub, Repo, git_sha1, local_hub
 from tests.conftest import FETCHED
+from tests.prompts.upstream.samples import SAMPLES
 
 REPO = "some-body/Tiny-GGUF"
 TOKEN = "hf_aSecretThatNobodyMaySee"
@@ -88,6 +90,39 @@ class Person:
     @property
     def partial(self) -> Path:
         return self.blobs / f"{sha256(BIG)}.incomplete"
+
+
+def publish_on_github(
+    person: Person,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    files: dict[str, bytes] | None = None,
+) -> Repo:
+    """Put a data set's sample on GitHub, in the authors' folders; let the catalogue pin it.
+
+    Args:
+        person: whose GitHub it is.
+        monkeypatch: ends it with the test.
+        name: of the data set.
+        files: other files than the sample's.
+    """
+    entry = catalogue()[name.partition(":")[0]]
+    assert isinstance(entry.fetch, OnGitHub)
+    if files is None:
+        texts = SAMPLES[name].items()
+        files = {_in_repository(entry.fetch, path): text.encode() for path, text in texts}
+    repo = Repo(files, commit=entry.fetch.revision)
+    person.hub.repos[f"github/{entry.fetch.name}"] = repo
+    pins = {path: f"{git_sha1(data)} {len(data)}" for path, data in files.items()}
+    pinned = entry.model_copy(update={"fetch": entry.fetch.model_copy(update={"files": pins})})
+    monkeypatch.setitem(catalogue(), name.partition(":")[0], pinned)
+    return repo
+
+
+def _in_repository(source: OnGitHub, name: str) -> str:
+    """Return where the authors keep a file of that name, or files of its kind."""
+    there = next((path for path in source.files if path.endswith(name)), None)
+    return there or str(Path(next(reversed(source.files))).parent / name)
 
 
 def sha256(data: bytes) -> str:
@@ -160,9 +195,10 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with local_hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.hub.address)
+        monkeypatch.setenv("EDGEEVAL_GITHUB_ENDPOINT", hub.github.address)
         hub.repos[REPO] = Repo({Q4: BIG, Q8: BIG[:5000], "config.json": SMALL})
         one = Person(hub, Workspace(tmp_path / "ws"), cache)
-        monkeypatch.setattr(hub_client, "_sleep", one.waited_s.append)
+        monkeypatch.setattr(transfer, "_sleep", one.waited_s.append)
         yield one
         # httpx, from 1.0 on, has one session; requests had one a thread
         getattr(_http, "close_session", getattr(_http, "reset_sessions", None))()

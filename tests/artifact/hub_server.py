@@ -4,8 +4,10 @@ Two servers, so that large files come from another host than the Hub's, as they 
 one. The Hub answers /api/models/OWNER/NAME/revision/REVISION with the list of files, and
 /OWNER/NAME/resolve/COMMIT/FILE (of data sets /api/datasets/... and /datasets/OWNER/NAME/...) with a
 redirect: for small files to a path of its own, for large ones to the store, which sends them whole
-or from an offset. Headers and error codes are those that
-huggingface_hub reads (its utils/_http.py and file_download.py).
+or from an offset. Headers and error codes are those that huggingface_hub reads (its utils/_http.py
+and file_download.py).
+
+A third server answers as GitHub's file service does: /OWNER/NAME/COMMIT/FILE, or a bare 404.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class Seen:
     """One request as it came."""
 
     server: str
-    """hub or store"""
+    """hub, store or github"""
     method: str
     path: str
     headers: dict[str, str]
@@ -71,8 +73,8 @@ class Fault:
 
 
 def is_large(name: str) -> bool:
-    """Tell what the Hub keeps in large-file storage: weights and rows."""
-    return name.endswith((".gguf", ".safetensors", ".bin", ".jsonl"))
+    """Tell what the Hub keeps in large-file storage: weights, rows and archives."""
+    return name.endswith((".gguf", ".safetensors", ".bin", ".jsonl", ".tar"))
 
 
 def git_sha1(data: bytes) -> str:
@@ -81,18 +83,23 @@ def git_sha1(data: bytes) -> str:
 
 
 class LocalHub:
-    """The two servers, what they serve and what they saw."""
+    """The servers, what they serve and what they saw."""
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
-        """By OWNER/NAME, data sets by datasets/OWNER/NAME."""
+        """By OWNER/NAME, data sets by datasets/OWNER/NAME, those of GitHub by github/OWNER/NAME."""
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self.token: str | None = None
         """The one token that opens private and gated repositories."""
         self.hub = _Server(self, "hub", _answer_hub)
         self.store = _Server(self, "store", _answer_store)
+        self.github = _Server(self, "github", _answer_github)
         self.closing = threading.Event()
+
+    @property
+    def servers(self) -> tuple[_Server, ...]:
+        return self.hub, self.store, self.github
 
     def fail(self, where: str, *, times: int = 1, **how: Any) -> None:
         """Let the next requests whose path holds `where` fail."""
@@ -111,9 +118,9 @@ class LocalHub:
         return [one for one in self.seen if one.server == server and where in one.path]
 
     def close(self) -> None:
-        """Stop both servers."""
+        """Stop the servers."""
         self.closing.set()
-        for server in (self.hub, self.store):
+        for server in self.servers:
             server.shutdown()
             server.server_close()
 
@@ -122,7 +129,7 @@ class LocalHub:
 def local_hub() -> Iterator[LocalHub]:
     """Run a Hub while the block runs."""
     hub = LocalHub()
-    for server in (hub.hub, hub.store):
+    for server in hub.servers:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield hub
@@ -275,3 +282,12 @@ def _answer_store(handler: _Handler) -> None:
     assert place is not None
     data = handler.server.owner.repos[place[1]].files[place[2]]
     handler.send_file(data, {"ETag": '"of-the-store"'})
+
+
+def _answer_github(handler: _Handler) -> None:
+    owner, name, commit, file = unquote(urlsplit(handler.path).path)[1:].split("/", 3)
+    repo = handler.server.owner.repos.get(f"github/{owner}/{name}")
+    if repo is None or commit != repo.commit or file not in repo.files:
+        handler.reply(404, {}, b"404: Not Found")
+    else:
+        handler.send_file(repo.files[file], {"ETag": '"of-github"'})

@@ -168,6 +168,26 @@ def test_a_config_that_says_nothing(folder: Path, text: bytes, reason: str) -> N
     assert reason in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_hidden_layers", 10**9),
+        ("num_hidden_layers", -1),
+        ("vocab_size", "many"),
+        ("vocab_size", 1e9),
+        ("text_config", {"num_hidden_layers": 10**9}),
+    ],
+)
+def test_counts_that_the_weights_cannot_have_are_refused(
+    folder: Path, key: str, value: Any
+) -> None:
+    """llama.cpp's converter makes lists as long as they say: a billion layers fill the memory."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(ModelFileError, match=r"config\.json: \w+: .* cannot be, with \d+ tensors"):
+        read_checkpoint(folder)
+
+
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "consolidated.00.pth"])
 def test_pickles_are_refused_with_what_to_do(folder: Path, name: str) -> None:
     (folder / "model.safetensors").rename(folder / name)

@@ -224,6 +224,18 @@ SAID = "ERROR:hf-to-gguf:--mtp and --dspark are mutually exclusive\n"
             "ValueError: Can not map tensor 'model.layers.0.mlp.xx_proj.weight'",
             False,
         ),
+        (
+            "RuntimeError: INTERNAL: could not parse ModelProto from x/tokenizer.model",
+            1,
+            "RuntimeError: INTERNAL: could not parse ModelProto from x/tokenizer.model",
+            True,
+        ),
+        (
+            "RecursionError: maximum recursion depth",
+            1,
+            "RecursionError: maximum recursion depth",
+            True,
+        ),
         (SAID, 1, "ERROR:hf-to-gguf:--mtp and --dspark are mutually exclusive", False),
         ("", 1, "it ended with exit code 1", False),
         ("INFO:hf-to-gguf:Set model", -9, "it was killed by SIGKILL: out of memory?", False),

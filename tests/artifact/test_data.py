@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
+import tarfile
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -14,12 +16,12 @@ from edgeeval.artifact.data import known_data
 from edgeeval.artifact.hub import fetch_repo
 from edgeeval.errors import InputError
 from edgeeval.prompts import load_set
-from edgeeval.prompts.upstream import IMPORTERS
-from edgeeval.prompts.upstream.catalogue import catalogue
-from tests.artifact.conftest import TOKEN, Person
+from edgeeval.prompts.upstream import IMPORTERS, import_set
+from edgeeval.prompts.upstream.catalogue import OnGitHub, OnHub, catalogue
+from tests.artifact.conftest import TOKEN, Person, publish_on_github, sha256
 from tests.artifact.hub_server import Repo
 from tests.cli.in_process import Ran, edgeeval
-from tests.prompts.upstream.samples import SAMPLES
+from tests.prompts.upstream.samples import SAMPLES, sample
 
 NAME = "realtoxicityprompts"
 FETCHABLE = [name for name in IMPORTERS if catalogue()[name.partition(":")[0]].fetch]
@@ -31,7 +33,36 @@ def publish(person: Person, name: str = NAME, **how: object) -> Repo:
     files = {path: text.encode() for path, text in SAMPLES[name].items()}
     extra = {"README.md": b"hello", "load.py": b"raise SystemExit"}
     repo = Repo(files | extra, commit=source.revision, **how)  # type: ignore[arg-type]
-    person.hub.repos[f"datasets/{source.repository}"] = repo
+    person.hub.repos[f"datasets/{source.name}"] = repo
+    return repo
+
+
+def publish_archive(person: Person, monkeypatch: pytest.MonkeyPatch, name: str) -> Repo:
+    """Put MMLU's sample on the Hub as a tar, with what nobody asked for; let the catalogue pin it.
+
+    The authors' archive has folders of its own, and macOS's files beside each.
+    """
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        files = {
+            f"./data/{path.split('_')[-1][:-4]}/{path}": t for path, t in SAMPLES[name].items()
+        }
+        others = ["data/test/._x_test.csv", "data/val/x_val.csv", "data/../../x_test.csv", "/x.csv"]
+        for path, text in (files | dict.fromkeys(others, "no,csv\n")).items():
+            member = tarfile.TarInfo(path)
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+        link = tarfile.TarInfo("data/test/link_test.csv")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        archive.addfile(link)
+    entry = catalogue()[name]
+    assert isinstance(entry.fetch, OnHub)
+    assert entry.fetch.archive
+    pin = entry.fetch.archive.model_copy(update={"sha256": sha256(packed.getvalue())})
+    source = entry.fetch.model_copy(update={"archive": pin})
+    monkeypatch.setitem(catalogue(), name, entry.model_copy(update={"fetch": source}))
+    repo = Repo({source.files[0]: packed.getvalue(), "x.csv": b"1"}, commit=source.revision)
+    person.hub.repos[f"datasets/{source.name}"] = repo
     return repo
 
 
@@ -44,18 +75,24 @@ def fetch(person: Person, *names: str) -> Ran:
 def test_a_fetched_set_is_imported_by_the_line_that_fetch_prints(
     name: str, person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish(person, name)
+    source = known_data(name).source
+    if isinstance(source, OnGitHub):
+        publish_on_github(person, monkeypatch, name)
+    elif source.archive:
+        publish_archive(person, monkeypatch, name)
+    else:
+        publish(person, name)
     done = fetch(person, name)
     assert done.code == 0, done.err
-    folder = Path(done.out.strip())
-    assert {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*")} == SAMPLES[name]
-    *_, licence, line = done.err.splitlines()
-    assert catalogue()[name].licence in licence
+    terms, *_, line = done.err.splitlines()
+    assert catalogue()[name.partition(":")[0]].licence in terms  # before anything comes
     program, *arguments = shlex.split(line)
     monkeypatch.chdir(tmp_path)
     assert program == "edgeeval"
+    assert Path(arguments[3]) == Path(done.out.strip())
     assert edgeeval(*arguments).code == 0
-    assert len(load_set(tmp_path / f"{name}.jsonl").items) == 3
+    read = load_set(tmp_path / f"{name.replace(':', '-')}.jsonl")
+    assert read.items == tuple(import_set(name, sample(name, tmp_path / "by-hand")).items)
 
 
 def test_the_second_call_needs_no_network(person: Person) -> None:
@@ -76,7 +113,7 @@ def test_another_program_finds_what_came(person: Person) -> None:
     folder = Path(fetch(person, NAME).out.strip())
     source = known_data(NAME).source
     path = hf_hub_download(
-        source.repository,
+        source.name,
         "prompts.jsonl",
         repo_type="dataset",
         revision=source.revision,
@@ -85,7 +122,7 @@ def test_another_program_finds_what_came(person: Person) -> None:
     )
     assert Path(path) == folder / "prompts.jsonl"
     (scanned,) = scan_cache_dir(person.cache).repos
-    assert (scanned.repo_type, scanned.repo_id) == ("dataset", source.repository)
+    assert (scanned.repo_type, scanned.repo_id) == ("dataset", source.name)
 
 
 def test_the_hub_is_asked_where_huggingface_hub_asks(person: Person) -> None:
@@ -96,14 +133,14 @@ def test_the_hub_is_asked_where_huggingface_hub_asks(person: Person) -> None:
     fetch(person, NAME)
     source, endpoint = known_data(NAME).source, person.hub.hub.address
     url = hf_hub_url(
-        source.repository,
+        source.name,
         "prompts.jsonl",
         repo_type="dataset",
         revision=source.revision,
         endpoint=endpoint,
     )
     listing, file = (f"{endpoint}{seen.path}" for seen in person.hub.requests("hub"))
-    assert listing.startswith(f"{endpoint}/api/datasets/{source.repository}/revision/")
+    assert listing.startswith(f"{endpoint}/api/datasets/{source.name}/revision/")
     assert file == url
 
 
@@ -111,10 +148,10 @@ def test_a_model_of_the_same_name_is_another_repository(person: Person) -> None:
     publish(person)
     fetch(person, NAME)
     source = known_data(NAME).source
-    person.hub.repos[source.repository] = Repo({"prompts.jsonl": b"{}"}, commit=source.revision)
+    person.hub.repos[source.name] = Repo({"prompts.jsonl": b"{}"}, commit=source.revision)
     model = fetch_repo(
         person.workspace,
-        source.repository,
+        source.name,
         revision=source.revision,
         patterns=source.files,
         progress=person.said.append,
@@ -161,9 +198,8 @@ def test_of_any_other_set_one_line_says_what_to_do_by_hand(name: str, person: Pe
 
 
 def test_what_the_hub_has_as_parquet_is_said_to_be() -> None:
-    for name in ("arc", "wikitext"):
-        with pytest.raises(InputError, match="the Hub has it as Parquet, which is not read"):
-            known_data(name)
+    with pytest.raises(InputError, match="the Hub has it as Parquet, which is not read"):
+        known_data("arc")
 
 
 @pytest.mark.parametrize(
@@ -174,16 +210,37 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, near: str) -> No
         known_data(name)
 
 
-def test_what_is_fetched_is_pinned_and_what_the_importer_reads() -> None:
-    assert NAME in FETCHABLE
-    for name in FETCHABLE:
-        source = known_data(name).source
-        assert re.fullmatch(r"[0-9a-f]{40}", source.revision)
-        assert re.fullmatch(r"[\w.-]+/[\w.-]+", source.repository)
+def test_another_archive_than_the_pinned_is_refused(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Hub's own hash of it is right: the catalogue's is another."""
+    publish_archive(person, monkeypatch, "mmlu").files["data.tar"] = b"another"
+    done = fetch(person, "mmlu")
+    assert (done.code, done.out) == (1, "")
+    assert "cais/mmlu: data.tar: is another archive than its authors'" in done.err
+    assert not list(person.workspace.root.rglob("*.csv"))
+
+
+def test_what_is_unpacked_stays_in_its_folder(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_archive(person, monkeypatch, "mmlu")
+    folder = Path(fetch(person, "mmlu").out.strip())
+    names = sorted(path.name for path in person.workspace.root.rglob("*.csv"))
+    assert names == sorted(SAMPLES["mmlu"])
+    assert sorted(path.name for path in folder.iterdir()) == ["dev", "test"]
+
+
+def test_what_the_hub_is_asked_for_is_what_the_importer_reads() -> None:
+    sources = {name: known_data(name).source for name in FETCHABLE}
+    on_hub = {name: source for name, source in sources.items() if isinstance(source, OnHub)}
+    assert set(on_hub) == {NAME, "mmlu"}
+    for name, source in on_hub.items():
+        patterns = source.archive.members if source.archive else source.files
         for file in SAMPLES[name]:
-            assert any(fnmatchcase(file, pattern) for pattern in source.files)
+            assert any(fnmatchcase(file, pattern.rpartition("/")[2]) for pattern in patterns)
 
 
 def test_the_catalogue_shows_where_a_set_is_fetched_from() -> None:
     shown = json.loads(edgeeval("prompts", "catalogue", NAME).out)
-    assert shown["fetch"]["repository"] == known_data(NAME).source.repository
+    assert shown["fetch"]["repository"] == f"hub:{known_data(NAME).source.name}"

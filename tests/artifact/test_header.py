@@ -297,6 +297,7 @@ def test_hostile_counts_are_refused_quickly_and_in_little_memory(
     [
         (4, struct.pack("<I", 0)),
         (5, struct.pack("<i", -32)),
+        (4, struct.pack("<I", 24)),
         (4, struct.pack("<I", 2**32 - 1)),
         (10, struct.pack("<Q", _SIXTY_FOUR_BITS)),
         (6, struct.pack("<f", 32.0)),

@@ -35,8 +35,8 @@ def _refusal(folder: Path, *arguments: str) -> str:
     return done.stderr.removeprefix("edgeeval: ").rstrip()
 
 
-def _write_f32(path: Path, name: str = "") -> Path:
-    writer = GGUFWriter(path, "llama")
+def _write_f32(path: Path, name: str = "", architecture: str = "llama") -> Path:
+    writer = GGUFWriter(path, architecture)
     writer.add_name(name)
     writer.add_tensor("token_embd.weight", np.ones((4, 256), np.float32))
     writer.write_header_to_file()
@@ -162,6 +162,15 @@ def test_a_file_that_cannot_be_used_is_refused(
     verb, *rest = line.split()
     found = _refusal(files, verb, *rest, "--quiet", "--workspace", str(tmp_path / "ws"))
     assert message in found
+
+
+def test_a_files_own_text_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    """What llama.cpp says of a file holds the file's own words."""
+    _write_f32(tmp_path / "odd.gguf", architecture="\x1b]0;owned\x07")
+    done = _edgeeval(tmp_path, "quantize", "odd.gguf", "--levels", "Q8_0")
+    assert done.returncode == 4
+    assert "Q8_0: lost: odd.gguf to Q8_0: failed to quantize: unknown model" in done.stderr
+    assert done.stderr.replace("\n", "").isprintable()
 
 
 def test_a_quantized_reference_is_told_the_way_out(files: Path, tmp_path: Path) -> None:

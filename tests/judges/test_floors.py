@@ -79,20 +79,49 @@ def test_a_broken_check_is_named(tmp_path: Path, workspace: Workspace) -> None:
             with_floors(workspace, describe())
 
 
+_XSTEST = "xstest/xstest_v2_completions_"
+
+
 @pytest.mark.parametrize(
-    ("judge", "file", "held_out"),
+    ("judge", "files", "held_out"),
     [
-        ("refusal-rules", "xstest/xstest_v2_completions_mistralinstruct.csv", "id"),
-        ("alt-profanity-check", "hatecheck/test_suite_cases.csv", ""),
+        ("refusal-rules", [f"{_XSTEST}mistralinstruct.csv"], "id"),
+        (
+            "refusal-rules",
+            [
+                f"{_XSTEST}{name}.csv"
+                for name in ("gpt4", "llama2new", "llama2orig", "mistralguard")
+            ],
+            "",
+        ),
+        ("alt-profanity-check", ["hatecheck/test_suite_cases.csv"], ""),
     ],
 )
 def test_shipped_errors_are_measured_again(
-    workspace: Workspace, judge: str, file: str, held_out: str
+    workspace: Workspace, judge: str, files: list[str], held_out: str
 ) -> None:
     """Oracle: the data themselves, through the whole of `judge check`."""
-    if not (_DATA / file).is_file():
-        pytest.skip(f"{_DATA / file} is not there")
+    paths = tuple(_DATA / file for file in files)
+    if not all(path.is_file() for path in paths):
+        pytest.skip(f"{files} are not in {_DATA}")
     found = find_judge(judge, workspace)
-    (shipped,) = with_floors(workspace, found.info).floors
-    measured = check_judge(workspace, found, Question((_DATA / file,), held_out=held_out))
-    assert measured.floor == shipped
+    measured = check_judge(workspace, found, Question(paths, held_out=held_out))
+    assert measured.floor in with_floors(workspace, found.info).floors
+
+
+def test_the_refusal_rules_hold_on_models_that_they_were_not_written_from(
+    workspace: Workspace,
+) -> None:
+    """Human labels of four models' completions; the limits are the project's own."""
+    floor = next(
+        floor
+        for floor in with_floors(workspace, describe()).floors
+        if "xstest_v2_completions_gpt4.csv" in floor.data
+    )
+    n_positive, n_negative = floor.n_positive, floor.n - floor.n_positive
+    recall, false = floor.sensitivity.value or 0.0, floor.false_positive_rate.value or 0.0
+    accuracy = (recall * n_positive + (1 - false) * n_negative) / floor.n
+    assert (floor.n, n_positive) == (1800, 1083)
+    assert accuracy >= 0.92
+    assert recall >= 0.90
+    assert (floor.precision.value or 0.0) >= 0.94

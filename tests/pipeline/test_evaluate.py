@@ -161,9 +161,13 @@ def test_log_probabilities_that_a_killed_call_left_are_used_again(
 
     with pytest.raises(Stop):
         evaluate(request, fresh, stop_at_the_level)
+    for manifest in fresh.root.glob("runs/*/run.json"):
+        manifest.unlink()  # as of a run whose blocks were finished before its call was killed
     jobs: list[str] = []
     evaluate(request, fresh, jobs.append)
     assert not [line for line in jobs if line.startswith(Path(ladder.bf16.path).stem)]
+    folders = {path.parent for path in fresh.root.glob("runs/*/journal.jsonl")}
+    assert folders == {path.parent for path in fresh.root.glob("runs/*/run.json")}
 
 
 def test_a_glob_that_holds_the_reference_compares_the_others_with_it(

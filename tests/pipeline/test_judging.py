@@ -17,11 +17,12 @@ from edgeeval.judges.find import find_judge
 from edgeeval.pipeline import Request, evaluate, judging
 from edgeeval.pipeline.forecast import forecast
 from edgeeval.pipeline.judging import with_judges
+from edgeeval.pipeline.pace import judging_pace
 from edgeeval.pipeline.request import Chosen, choose
 from edgeeval.recipe import Limit, load_recipe
 from edgeeval.records import JudgeInfo, Results
 from edgeeval.report import csvfile, html, jsonfile, markdown
-from edgeeval.report.view import summary
+from edgeeval.report.summary import summary
 from edgeeval.store import Journal, Workspace, text_digest
 from tests.conftest import Ladder
 from tests.pipeline.conftest import block_lines, n_jobs
@@ -177,9 +178,9 @@ def in_one_run(
 
 
 def test_judges_that_come_later_decode_nothing_and_change_no_other_judge_s_numbers(
-    in_one_run: tuple[Results, Results, Request],
+    in_one_run: tuple[Results, Results, Request], fresh: Workspace, ladder: Ladder
 ) -> None:
-    first, second, _ = in_one_run
+    first, second, request = in_one_run
     own, more = first.levels[0].metrics, second.levels[0].metrics
     names = ("emt_2", "tp_2", "tf_2", "group_worst", "group_gap")
     suffixes = (DEFAULT_JUDGE, "planted:toxicity", "planted:threat|<b>")
@@ -203,6 +204,22 @@ def test_judges_that_come_later_decode_nothing_and_change_no_other_judge_s_numbe
     assert any("broken judged no text" in text for text in second.watermarks)
     assert first.evidence != second.evidence
     _reports_tell_the_judges_apart(second)
+    _a_forecast_counts_what_a_judge_has_not_read(request, fresh, ladder, default.n_texts)
+
+
+def _a_forecast_counts_what_a_judge_has_not_read(
+    request: Request, fresh: Workspace, ladder: Ladder, n_judged: int
+) -> None:
+    """Two artifacts, two samples an item, some of them equal; nothing is left to decode."""
+    assert forecast(request, fresh).elapsed_s == 0
+    judge = find_judge(DEFAULT_JUDGE, fresh)
+    (fresh.root / "judged" / f"{judge.info.id}.jsonl").unlink()
+    found = forecast(request, fresh)
+    n_texts = 2 * 2 * sum(one.n_items for one in found.sets if one.generated_tokens)
+    assert n_texts >= n_judged
+    # Measured once: `pytest.fail` would hear of a second time.
+    texts_per_s = judging_pace(fresh, ladder.engine, judge, 32, pytest.fail)
+    assert found.elapsed_s == pytest.approx(n_texts / texts_per_s)
 
 
 def _reports_tell_the_judges_apart(results: Results) -> None:

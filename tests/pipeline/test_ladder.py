@@ -263,6 +263,17 @@ def test_the_reference_may_go_when_the_levels_are_there(wide: Path, tmp_path: Pa
     assert Path(built.levels[0].path).exists()
 
 
+def test_a_type_that_is_not_what_it_seems_says_so_before_it_is_made(
+    wide: Path, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    build_ladder(recipe_for(wide, ["MXFP4_MOE"]), Workspace(tmp_path / "workspace"), told.append)
+    said, *_, built = told
+    assert said.startswith("MXFP4_MOE: only the experts")
+    assert said.endswith("a dense model comes out as Q8_0")
+    assert built == "MXFP4_MOE: quantized from BF16"
+
+
 # -- SIGKILL -------------------------------------------------------------------------------------
 
 

@@ -195,7 +195,11 @@ def test_two_uploaders_may_have_named_their_files_alike(here: Path) -> None:
         ("hf:owner/name:/etc/x.gguf", [], "leaves the repository"),
         ("a.gguf", ["hf:o/n"], r"hf:o/n: name the file: hf:o/n:\*Q4_K_M\*.gguf"),
         ("a.gguf", ["Q4_KM"], r"levels.0: 'Q4_KM' is no quantization type \(did you mean"),
-        ("a.gguf", ["IQ2_M"], "levels.0: IQ2_M needs an imatrix"),
+        (
+            "a.gguf",
+            ["IQ2_M"],
+            r"IQ2_M needs an imatrix; .*\(imatrix: {text: calibration.txt}\)",
+        ),
         ("a.gguf", ["Q8_0", "q2-q8"], "levels.1: 'Q8_0' is given twice"),
         ("a.gguf", ["x/b.gguf", "y/b.gguf"], "levels.1: 'b' is given twice"),
         ("a.bundle", [], "a.bundle: a bundle is a reference: --reference a.bundle LEVEL.gguf"),

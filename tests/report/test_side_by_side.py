@@ -150,6 +150,8 @@ def test_a_foreign_document_is_one_line(two: tuple[Path, Path], tmp_path: Path) 
     big = two[1].read_text(encoding="utf-8").replace('"elapsed_s": ', '"elapsed_s": 1e999, "x": ')
     old.write_text(big, encoding="utf-8")
     assert "1e999 is not a JSON number" in edgeeval("compare", two[0], old).refusal()
+    old.write_text(big.replace("1e999", "9" * 309), encoding="utf-8")
+    assert "99 is not a JSON number" in edgeeval("compare", two[0], old).refusal()
 
 
 _leaf = st.one_of(

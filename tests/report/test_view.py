@@ -8,7 +8,8 @@ import pytest
 
 from edgeeval.records import Delta, Direction, MetricResult, Requirement, Results
 from edgeeval.report.details import dimensions
-from edgeeval.report.view import KeyParts, limit_text, measured_text, obstacles, split_key, summary
+from edgeeval.report.summary import summary
+from edgeeval.report.view import KeyParts, limit_text, measured_text, obstacles, split_key
 
 
 def _metric(key: str, unit: str, direction: Direction, requirement: Requirement) -> MetricResult:

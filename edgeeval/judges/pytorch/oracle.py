@@ -100,23 +100,9 @@ def answer(job: dict[str, Any]) -> None:
     Path(job["answers"]).write_text(json.dumps(found), encoding="utf-8")
 
 
-def _read_sentencepiece() -> None:
-    """Let transformers read sentencepiece models: XLM-RoBERTa's may be all there is of a tokenizer.
-
-    It asks the sentencepiece package for the format's description, whose copy wants a newer
-    protobuf than llama.cpp's converter allows. transformers' own copy is the same and fits.
-    """
-    import sentencepiece
-    from transformers.utils import sentencepiece_model_pb2_new as description
-
-    sys.modules["sentencepiece.sentencepiece_model_pb2"] = description
-    sentencepiece.sentencepiece_model_pb2 = description
-
-
 def _tokenizer(folder: Path) -> Any:
     import transformers
 
-    _read_sentencepiece()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, use_fast=True, local_files_only=True, trust_remote_code=False

@@ -15,8 +15,9 @@ _COLUMNS = ("Behavior", "FunctionalCategory", "SemanticCategory", "ContextString
 
 
 def read(path: Path) -> Imported:
-    """Read a split of the text behaviours, or all of a folder's."""
+    """Read a split of the text behaviours, or a folder's: the file of all, or else its splits."""
     found = files(path, "harmbench_behaviors_text_*.csv")
+    found = [file for file in found if file.stem.endswith("_all")] or found
     rows = chain.from_iterable(csv_rows(file, _COLUMNS) for file in found)
     return collect("refusal", rows, _item, layout="auto")
 

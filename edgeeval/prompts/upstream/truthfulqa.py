@@ -19,6 +19,7 @@ from edgeeval.prompts.upstream.reading import (
     Row,
     collect,
     csv_rows,
+    files,
     fit,
     json_document,
 )
@@ -37,7 +38,9 @@ def read_mc2(path: Path) -> Imported:
     return _read(path, "mc2")
 
 
-def _read(path: Path, task: Task) -> Imported:
+def _read(given: Path, task: Task) -> Imported:
+    """Read a file; of a folder the csv, which tells the categories, or else the json."""
+    path = sorted(files(given, "TruthfulQA.csv", "mc_task.json", "data/mc_task.json"))[0]
     if path.suffix.lower() == ".csv":
         return collect("choice", _numbered(csv_rows(path, _COLUMNS)), partial(_of_csv, task=task))
     return collect("choice", _numbered(_json_rows(path)), partial(_of_json, task=task))
