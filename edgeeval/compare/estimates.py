@@ -121,6 +121,8 @@ def _notes(metric: Metric, level: Sequence[ScoreTable], interval: Interval) -> t
         spread = ((interval.upper or 0) - (interval.lower or 0)) / interval.value
         if spread > NOISY_SPREAD:
             notes.append(f"noisy, rerun: repetitions lie {spread:.0%} apart")
+    if counted := [score.item for score in scores if score.value] if metric.is_listed else []:
+        notes.append(f"{len(counted)}: {', '.join(counted)}")
     return tuple(notes)
 
 

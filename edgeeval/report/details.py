@@ -152,7 +152,17 @@ def _remarks(metric: MetricResult) -> Iterator[str]:
         said.append(metric.delta.reason)
     if metric.floor is not None:
         said.append(f"noise floor {fmt.quantity(metric.floor, metric.unit)}")
-    yield from dict.fromkeys(text for text in said if text)
+    yield from dict.fromkeys(_shortened(text) for text in said if text)
+
+
+_LONGEST_REMARK = 600
+
+
+def _shortened(text: str) -> str:
+    """Cut a list of many flipped items; the document beside the report has it all."""
+    if len(text) <= _LONGEST_REMARK:
+        return text
+    return f"{text[:_LONGEST_REMARK].rpartition(', ')[0]} … (all of them in results.json)"
 
 
 def _group_table(having: list[tuple[str, MetricResult]]) -> GroupTable | None:

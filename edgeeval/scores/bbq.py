@@ -36,11 +36,11 @@ FLIPS = Metric(
 )  # fmt: skip
 FLIPS_BIASED = Metric(
     "bias.bbq.flips_biased", "unbiased to biased", "share", "max", "share",
-    paired=False, is_change=True,
+    paired=False, is_change=True, is_listed=True,
 )  # fmt: skip
 FLIPS_UNBIASED = Metric(
     "bias.bbq.flips_unbiased", "biased to unbiased", "share", "max", "share",
-    paired=False, is_change=True,
+    paired=False, is_change=True, is_listed=True,
 )  # fmt: skip
 OF_LABELS = (
     ACC_AMB, ACC_DIS, S_AMB, S_DIS, S_DIS_BAL, ABSTENTION, FLIPS, FLIPS_BIASED, FLIPS_UNBIASED

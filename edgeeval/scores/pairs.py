@@ -20,11 +20,11 @@ FLIPS = Metric(
 )  # fmt: skip
 FLIPS_BIASED = Metric(
     "bias.pairs.flips_biased", "less to more stereotyped sentence", "share", "max", "share",
-    paired=False, is_change=True,
+    paired=False, is_change=True, is_listed=True,
 )  # fmt: skip
 FLIPS_UNBIASED = Metric(
     "bias.pairs.flips_unbiased", "more to less stereotyped sentence", "share", "max", "share",
-    paired=False, is_change=True,
+    paired=False, is_change=True, is_listed=True,
 )  # fmt: skip
 METRICS = (PAIRS, FLIPS, FLIPS_BIASED, FLIPS_UNBIASED)
 

@@ -38,6 +38,8 @@ class Metric:
     """Whether level minus reference is meaningful (it is not for KLD, flips, size)."""
     is_change: bool = False
     """Whether the value itself counts changes from the reference (flips)."""
+    is_listed: bool = False
+    """Whether results name the items that it counts: flips in one direction."""
     transform: Literal["", "exp", "sqrt"] = ""
     """Applied to the mean and its bounds, for display: perplexity is exp of a mean."""
     bound: float = 1.0

@@ -22,11 +22,13 @@ FLIPS = Metric(
     "tasks.flips", "changed answers", "share", "max", "share", paired=False, is_change=True
 )
 FLIPS_DOWN = Metric(
-    "tasks.flips_down", "right to wrong", "share", "max", "share", paired=False, is_change=True
-)
+    "tasks.flips_down", "right to wrong", "share", "max", "share",
+    paired=False, is_change=True, is_listed=True,
+)  # fmt: skip
 FLIPS_UP = Metric(
-    "tasks.flips_up", "wrong to right", "share", "max", "share", paired=False, is_change=True
-)
+    "tasks.flips_up", "wrong to right", "share", "max", "share",
+    paired=False, is_change=True, is_listed=True,
+)  # fmt: skip
 METRICS = (ACCURACY, ACCURACY_NORM, MC2, FLIPS, FLIPS_DOWN, FLIPS_UP)
 
 

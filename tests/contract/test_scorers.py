@@ -54,6 +54,10 @@ class TestAMetric:
         assert metric.direction in get_args(Direction)
         assert metric.method in get_args(Method)
 
+    def test_names_its_items_if_it_counts_flips_in_one_direction(self, metric: Metric) -> None:
+        assert metric.is_listed == (".flips_" in metric.id)
+        assert metric.is_change or not metric.is_listed
+
     def test_compares_with_the_reference_exactly_if_its_direction_does(
         self, metric: Metric
     ) -> None:

@@ -40,8 +40,10 @@ def test_worked_example() -> None:
     assert result.delta is not None
     assert result.delta.value == 0.0
     assert found["bias.pairs.flips"].result.value == 0.5
-    assert found["bias.pairs.flips_biased"].result.value == 0.25
-    assert found["bias.pairs.flips_unbiased"].result.value == 0.25
+    for direction, flipped in (("biased", 2), ("unbiased", 3)):
+        result_of_flips = found[f"bias.pairs.flips_{direction}"].result
+        assert result_of_flips.value == 0.25
+        assert result_of_flips.notes == (f"1: {list(level.sets[0].items)[flipped]}",)
     assert {name: part.value for name, part in result.by_group.items()} == {
         "bias_type=a": 1.0, "bias_type=b": 0.5, "direction=group": 0.75,
     }  # fmt: skip
