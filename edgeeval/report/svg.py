@@ -57,6 +57,8 @@ def draw(
     with matplotlib.rc_context(), warnings.catch_warnings():
         # Only widths are taken from this font; the page's own font has the missing characters.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        # Labels that need more room than there is: the figure is drawn without that adjustment.
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")
         matplotlib.rcdefaults()  # a person's own matplotlibrc must not change the report
         matplotlib.rcParams.update(_rc(name))
         width, height = (length / _POINTS_PER_INCH for length in size)
