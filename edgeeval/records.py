@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 RESULTS_SCHEMA = "edgeeval/results@1"
+TRIAL = "Limited to"
+"""How the watermark of `--limit` begins: what a trial shows is no evidence."""
 
 Direction = Literal["higher", "lower", "zero", "max", "min"]
 """higher, lower: better, compared with the reference; zero: equal to it; max, min: a bound on the
@@ -396,3 +398,8 @@ class Results:
     gate: Gate | None = None
     """None: nobody asked for a decision."""
     schema: str = RESULTS_SCHEMA
+
+    @property
+    def trial(self) -> str:
+        """The watermark of `--limit`, or nothing: a trial can neither recommend nor pass a gate."""
+        return next((mark for mark in self.watermarks if mark.startswith(TRIAL)), "")

@@ -48,7 +48,7 @@ def an_evaluation(*levels: LevelResult) -> Results:
         reference=LevelResult("BF16", "measured", an_artifact("BF16", 400)),
         levels=levels,
         recommendation=Recommendation(None, "nobody asked"),
-        watermarks=("Limited to 9 items a set (--limit): a trial, no evidence.",),
+        watermarks=("The reference is itself quantized (Q4_1).",),
         environment=Environment(
             edgeeval="0",
             engine="engine",

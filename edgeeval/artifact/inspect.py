@@ -268,7 +268,7 @@ def summary(info: GgufInfo) -> dict[str, Any]:
         "n_params": info.n_params,
         "bpw": None if info.bpw is None else round(info.bpw, 4),
         "type_shares": {kind: round(share, 6) for kind, share in info.shares().items()},
-        "fallback_share": round(sum(fallback.values()), 6),
+        "fallback_share": round(sum(fallback.values(), 0.0), 6),
         "fallback_types": {kind: round(share, 6) for kind, share in fallback.items()},
         "vocabulary_sha256": info.vocabulary_sha256,
         "tokenizer_sha256": info.tokenizer_sha256,

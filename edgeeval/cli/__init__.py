@@ -61,13 +61,13 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edgeeval")
 def edgeeval() -> None:
-    r"""Which GGUF quantization level of a model can I ship, and what does it cost?
+    """Which GGUF quantization level of a model can I ship, and what does it cost?
 
     \b
       edgeeval fetch smollm2-135m
       edgeeval eval smollm2-135m --suite quick
       edgeeval eval --reference F16.gguf Q8_0.gguf Q4_K_M.gguf
-    """
+    """  # noqa: D301 (click wants the backspace itself)
 
 
 def main() -> None:

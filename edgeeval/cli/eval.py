@@ -20,7 +20,7 @@ from edgeeval.cli.targets import (
     targets_argument,
     with_options,
 )
-from edgeeval.errors import EXIT_INCOMPLETE
+from edgeeval.errors import EXIT_INCOMPLETE, InputError
 
 if TYPE_CHECKING:
     from edgeeval.records import Results
@@ -51,6 +51,8 @@ def command(**options: Any) -> None:
 
     workspace = Workspace(options["workspace"])
     request = request_from(options)
+    if options["output"] is not None:
+        _make(options["output"])  # now, and not after minutes of measuring
     results = evaluate(request, workspace, talker(options["quiet"]))
     folder = options["output"] or results_dir(request, workspace)
     paths = [folder / name for name in ("report.html", "report.md", "results.json")]
@@ -59,6 +61,13 @@ def command(**options: Any) -> None:
     _print(results, paths, options["as_json"], options["quiet"])
     if any(level.status == "lost" for level in results.levels):
         raise SystemExit(EXIT_INCOMPLETE)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output {folder}: cannot be made: {error.strerror}") from None
 
 
 def _print(results: "Results", paths: list[Path], as_json: bool, quiet: bool) -> None:

@@ -137,6 +137,8 @@ def _cases(
     cases = (*requirement_cases(level), *(case for case in baseline if case.level == level.name))
     if level.status == "measured" and (doubt := suspicion(level, results.reference)):
         cases = (GateCase(level.name, "", "level", "not measured", doubt), *cases)
+    if results.trial:
+        cases = (GateCase(level.name, "", "level", "not measured", results.trial), *cases)
     return cases
 
 

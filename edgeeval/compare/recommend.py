@@ -60,7 +60,7 @@ def recommend(
     not_measured = tuple(sorted(set(unavailable)))
     others = [one for one in requirements if not one.source.startswith("policy ")]
     limits = ", ".join(f"{one.metric} {one.kind} {one.limit:g} ({one.source})" for one in others)
-    own_limits = f" Not the policy's own: {limits}." if limits else ""
+    own_limits = f" Limits in place of the policy's own: {limits}." if limits else ""
     passing = [level for level in levels if level.verdict == "pass" and level.artifact]
     if not passing:
         reason = _why_none(levels, requirements) + own_limits

@@ -271,6 +271,11 @@ def chosen_sets(request: Request, suite: Suite, scorers: Sequence[str]) -> tuple
         size = prompt_set.header.suites.get(suite.name) or WHOLE_FILE
         chosen.append(ChosenSet(prompt_set, path, size))
     wanted = [one for one in chosen if one.prompt_set.header.kind in kinds]
+    if not wanted and all(scorer(name).KINDS for name in scorers):
+        raise InputError(
+            f"suite {suite.name} has no items for {', '.join(request.only) or 'this'}; give "
+            "another --suite, or --prompts"
+        )
     ids = [one.prompt_set.id for one in wanted]
     for set_id in ids:
         if ids.count(set_id) > 1:

@@ -6,7 +6,7 @@ from edgeeval.artifact.inspect import broken_promise, quantized_types
 from edgeeval.pipeline.measure import Finished
 from edgeeval.pipeline.request import Chosen, Request
 from edgeeval.prompts.overlap import N_WORDS, overlap, shingles
-from edgeeval.records import Artifact
+from edgeeval.records import TRIAL, Artifact
 
 
 def watermarks(request: Request, chosen: Chosen, finished: Finished) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def _of_the_bundle(chosen: Chosen) -> Iterator[str]:
 def _of_the_request(request: Request, chosen: Chosen) -> Iterator[str]:
     limit = chosen.foreign.limit if chosen.foreign else request.limit
     if limit is not None:
-        yield f"Limited to {limit} items a set (--limit): a trial, no evidence."
+        yield f"{TRIAL} {limit} items a set (--limit): a trial, no evidence."
     for one in chosen.sets:
         header = one.prompt_set.header
         if one.path in request.prompts and header.suites.get(chosen.suite.name) == 0:

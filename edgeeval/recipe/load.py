@@ -92,7 +92,9 @@ def _expand(levels: str | list[Any], where: str) -> list[Any]:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Say in one line what a document's first error is, with the nearest valid key."""
-    first = error.errors()[0]
+    found = error.errors()
+    # A misspelt key is also a missing one, and the spelling is what helps.
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":

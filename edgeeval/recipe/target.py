@@ -145,11 +145,14 @@ def recipe_of_files(
     model = _model(reference)
     if not _is_file(model) and "bundle" not in model:
         raise RecipeError(f"--reference {reference}: give a GGUF file or a bundle")
+    named = [_level(level) for level in levels]
+    if imatrix is not None and all(isinstance(one, dict) for one in named):
+        raise RecipeError("--imatrix: nothing is quantized here, all levels are files")
     content = {
         "name": _name(model.get("file", reference)),
         "model": model,
         "reference": AS_GIVEN,
-        "levels": [_level(level) for level in levels],
+        "levels": named,
         "suite": "quick",
         **_changes(imatrix, reference_type, quantized_reference),
     }

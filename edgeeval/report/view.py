@@ -121,6 +121,8 @@ class Answer(NamedTuple):
     reason: str
     not_covered: str
     """What the answer says nothing about; may be empty."""
+    is_open: bool
+    """Whether no level passes and not every level fails: more items may decide."""
 
 
 def answer(results: Results) -> Answer:
@@ -128,7 +130,8 @@ def answer(results: Results) -> Answer:
     given = results.recommendation
     level = next((one for one in results.levels if one.name == given.level), None)
     size, share = ("", "") if level is None else _sizes(results, level)
-    headline = f"Ship {given.level}" if given.level else "No level can be recommended"
+    ship = "Passes in this trial:" if results.trial else "Ship"
+    headline = f"{ship} {given.level}" if given.level else "No level can be recommended"
     if size:
         headline += f" ({size})"
     parts = []
@@ -137,7 +140,8 @@ def answer(results: Results) -> Answer:
     if given.not_measured:
         parts.append(f"Not measured: {', '.join(given.not_measured)}.")
     reason = fmt.sentence(given.reason)
-    return Answer(level, size, share, headline, reason, " ".join(parts))
+    is_open = not given.level and any(one.verdict != "fail" for one in results.levels)
+    return Answer(level, size, share, headline, reason, " ".join(parts), is_open)
 
 
 def _sizes(results: Results, level: LevelResult) -> tuple[str, str]:

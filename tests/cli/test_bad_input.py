@@ -57,6 +57,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "page.gguf").write_text("<!DOCTYPE html>\n<title>Not found</title>")
     (folder / "broken.jsonl").write_text("{\n")
     (folder / "broken.yaml").write_text("name: a\nname: b\n")
+    (folder / "misspelt.yaml").write_text("name: a\nmodel: {gguf: a.gguf}\nreferense: BF16\n")
     (folder / "empty.txt").write_text("")
     (folder / "results.json").write_text("{}")
     recipe = {"name": "own", "model": {"gguf": "gone.gguf"}, "reference": "F16", "levels": ["Q8_0"]}
@@ -87,6 +88,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("eval smollm2-135m --policy no.yaml", "no.yaml: cannot be read"),
         ("eval smollm2-135m --only nonsense", "--only nonsense: no such metric (known: "),
         ("eval smollm2-135m --only lm.kld_meen", "no such metric (did you mean 'lm.kld_mean'?)"),
+        (
+            "eval smollm2-135m --only bias",
+            "suite quick has no items for bias; give another --suite",
+        ),
+        ("eval smollm2-135m --output broken.yaml/x", "x: cannot be made: Not a directory"),
+        ("eval misspelt.yaml", "referense: unknown key (did you mean 'reference'?)"),
         ("eval smollm2-135m --judge detoxifi", "judge 'detoxifi' is unknown"),
         ("eval smollm2-135m --judge detoxify-unbiased", "run: edgeeval fetch --judge detoxify-unb"),
         ("eval smollm2-135m --judge gone.gguf", "judge gone.gguf: no such file"),
@@ -106,6 +113,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("eval bare.yaml", "has no difference from the reference; give max or min"),
         ("eval --reference f32.gguf", "--reference: give the levels' GGUF files behind it"),
         ("eval --reference f32.gguf q.gguf --levels Q8_0", "--levels belongs to a recipe"),
+        ("eval --reference f32.gguf q.gguf --imatrix shipped", "--imatrix: nothing is quantized"),
         ("fetch nobody", "no shipped recipe"),
         ("fetch gone.yaml", "gone.gguf: no such file"),
         ("inspect missing.gguf", "missing.gguf: cannot be read: No such file or directory"),

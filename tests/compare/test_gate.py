@@ -90,6 +90,12 @@ class TestOneLevel:
         gate = decide(ladder(a_level("Q4_K_M", *verdicts)), "Q4_K_M")
         assert (gate.outcome, gate.exit_code) == (outcome, code)
 
+    def test_of_a_trial_is_no_pass(self) -> None:
+        trial = "Limited to 8 items a set (--limit): a trial, no evidence."
+        gate = decide(replace(ladder(a_level("Q4_K_M", "pass")), watermarks=(trial,)), "Q4_K_M")
+        assert (gate.outcome, gate.exit_code) == ("not measured", 4)
+        assert trial.removesuffix(".") in gate.reason
+
     def test_that_was_lost_is_no_pass(self) -> None:
         gate = decide(ladder(without("lost")), "Q4_K_M")
         assert (gate.outcome, gate.exit_code) == ("lost", 4)

@@ -141,7 +141,9 @@ class TestWhatIsNotCovered:
         own = (Requirement("lm.kld_mean", "max", 0.5, "recipe"),)
         for verdict in ("pass", "fail"):
             found = answer(a_level("Q8_0", 200, verdict), requirements=own)
-            assert "Not the policy's own: lm.kld_mean max 0.5 (recipe)." in found.reason
+            assert (
+                "Limits in place of the policy's own: lm.kld_mean max 0.5 (recipe)." in found.reason
+            )
 
 
 class TestThePareto:
